@@ -1,0 +1,367 @@
+"""The campaign's durable memory and its only truth.
+
+Write-ahead: proposals are committed before a job is sent, a label in one transaction with the end of its
+attempt. SQLite (write-ahead log) by default, PostgreSQL by URL; the same code and the same tests for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, delete, event, func, inspect, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from agent.schema import (
+    SCHEMA_VERSION,
+    AttemptRow,
+    Base,
+    CampaignRow,
+    EventRow,
+    LabelRow,
+    Meta,
+    PredictionRow,
+    ProposalRow,
+    RoundRow,
+    now,
+)
+from calculators.label import FailureKind, Label
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be used, for a reason a person can act on."""
+
+
+@dataclass(frozen=True)
+class NewProposal:
+    """What a round wants labelled, before the ledger gives it an id."""
+
+    composition: str
+    formula: str
+    ordering: int
+    calculator: str
+    label_key: str
+    reason: str
+    cluster: int | None = None
+    mean_eV: float | None = None
+    sigma_eV: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One line of the ranking at the target fidelity."""
+
+    composition: str
+    formula: str
+    cluster: int | None
+    mean_eV: float
+    sigma_eV: float
+    source: str  # "label" or "prediction"
+    orderings: int
+
+
+class Ledger:
+    """Campaigns, rounds, proposals, attempts, labels and events behind one URL.
+
+    Rows that are handed out are detached: plain records, valid after the session has ended.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._session = sessionmaker(engine, expire_on_commit=False)
+
+    # --- opening ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, url: str | Path) -> Ledger:
+        """Open or create. `url` is an SQLAlchemy URL or the path of an SQLite file.
+
+        Raises:
+            LedgerError: unreachable, not a ledger, or written by a newer ionloop.
+        """
+        text = str(url) if "://" in str(url) else f"sqlite:///{Path(url).absolute()}"
+        parsed = make_url(text)
+        shown = parsed.render_as_string(hide_password=True)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, pool_pre_ping=True)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _sqlite_pragmas)
+        try:
+            _prepare(engine, shown)
+        except OperationalError as error:
+            raise LedgerError(f"ledger {shown}: cannot be opened ({_first_line(error)})") from error
+        except Exception as error:
+            if "not a database" in str(error):
+                raise LedgerError(f"ledger {shown}: this file is no SQLite database") from error
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """All or nothing; a full disk or a lost server becomes a `LedgerError` and leaves nothing half-written."""
+        try:
+            with self._session.begin() as session:
+                yield session
+        except OperationalError as error:
+            raise LedgerError(f"the ledger could not be written: {_first_line(error)}") from error
+
+    # --- campaigns -------------------------------------------------------------------------------------
+
+    def create_campaign(
+        self, name: str, host: str, target_fidelity: str, seed: int, config: dict[str, Any]
+    ) -> CampaignRow:
+        row = CampaignRow(name=name, host=host, target_fidelity=target_fidelity, seed=seed, config=config)
+        with self.transaction() as session:
+            session.add(row)
+        return row
+
+    def campaign(self, name: str) -> CampaignRow | None:
+        with self.transaction() as session:
+            return session.get(CampaignRow, name)
+
+    def campaigns(self) -> Sequence[CampaignRow]:
+        with self.transaction() as session:
+            return session.scalars(select(CampaignRow).order_by(CampaignRow.created)).all()
+
+    def set_campaign_state(self, name: str, state: str, reason: str = "") -> None:
+        ended = None if state == "running" else now()
+        with self.transaction() as session:
+            session.execute(
+                update(CampaignRow)
+                .where(CampaignRow.name == name)
+                .values(state=state, stop_reason=reason, ended=ended)
+            )
+            session.add(EventRow(campaign=name, kind="state", text=f"{state}: {reason}" if reason else state))
+
+    def set_campaign_config(self, name: str, config: dict[str, Any], text: str) -> None:
+        """Replace the configuration of a campaign that is resumed with a changed one, and say so."""
+        with self.transaction() as session:
+            session.execute(update(CampaignRow).where(CampaignRow.name == name).values(config=config))
+            session.add(EventRow(campaign=name, kind="config", text=text))
+
+    # --- rounds and proposals --------------------------------------------------------------------------
+
+    def begin_round(self, campaign: str, number: int, proposals: Iterable[NewProposal], summary: str) -> None:
+        """Commit a round and all its proposals together, before anything is sent."""
+        with self.transaction() as session:
+            session.add(RoundRow(campaign=campaign, number=number, summary=summary, metrics={}))
+            session.flush()
+            for rank, proposal in enumerate(proposals):
+                known = session.get(LabelRow, proposal.label_key)
+                state = "pending" if known is None else "labelled" if known.value_eV is not None else "failed"
+                session.add(ProposalRow(campaign=campaign, round=number, rank=rank, state=state, **asdict(proposal)))
+            session.add(EventRow(campaign=campaign, kind="decision", text=summary))
+
+    def finish_round(
+        self, campaign: str, number: int, metrics: dict[str, Any], ranking: Sequence[Ranked], summary: str
+    ) -> None:
+        """Commit the retrained model's quality and the new ranking; the round is done."""
+        with self.transaction() as session:
+            session.execute(
+                update(RoundRow)
+                .where(RoundRow.campaign == campaign, RoundRow.number == number)
+                .values(state="done", metrics=metrics, ended=now())
+            )
+            session.execute(delete(PredictionRow).where(PredictionRow.campaign == campaign))
+            session.add_all(
+                PredictionRow(campaign=campaign, rank=rank, round=number, **asdict(line))
+                for rank, line in enumerate(ranking, start=1)
+            )
+            session.add(EventRow(campaign=campaign, kind="decision", text=summary))
+
+    def rounds(self, campaign: str) -> Sequence[RoundRow]:
+        with self.transaction() as session:
+            query = select(RoundRow).where(RoundRow.campaign == campaign).order_by(RoundRow.number)
+            return session.scalars(query).all()
+
+    def round(self, campaign: str, number: int) -> RoundRow | None:
+        with self.transaction() as session:
+            return session.get(RoundRow, (campaign, number))
+
+    def proposals(self, campaign: str, round: int | None = None, state: str | None = None) -> Sequence[ProposalRow]:
+        query = select(ProposalRow).where(ProposalRow.campaign == campaign)
+        if round is not None:
+            query = query.where(ProposalRow.round == round)
+        if state is not None:
+            query = query.where(ProposalRow.state == state)
+        with self.transaction() as session:
+            return session.scalars(query.order_by(ProposalRow.round, ProposalRow.rank)).all()
+
+    def proposal(self, proposal_id: int) -> ProposalRow:
+        with self.transaction() as session:
+            row = session.get(ProposalRow, proposal_id)
+        if row is None:
+            raise LedgerError(f"the ledger has no proposal {proposal_id}")
+        return row
+
+    def link_run(self, campaign: str, round: int, prefect_run: str, proposal_id: int | None = None) -> None:
+        """Remember which Prefect run shows this round, or this proposal's label."""
+        with self.transaction() as session:
+            if proposal_id is None:
+                where = (RoundRow.campaign == campaign, RoundRow.number == round)
+                session.execute(update(RoundRow).where(*where).values(prefect_run=prefect_run))
+            else:
+                query = update(ProposalRow).where(ProposalRow.id == proposal_id)
+                session.execute(query.values(prefect_run=prefect_run))
+
+    def ranking(self, campaign: str, limit: int | None = None) -> Sequence[PredictionRow]:
+        query = select(PredictionRow).where(PredictionRow.campaign == campaign).order_by(PredictionRow.rank)
+        with self.transaction() as session:
+            return session.scalars(query.limit(limit) if limit else query).all()
+
+    # --- labels ----------------------------------------------------------------------------------------
+
+    def start_attempt(self, proposal_id: int, label_key: str, calculator: str, folder: str) -> int:
+        with self.transaction() as session:
+            row = AttemptRow(proposal=proposal_id, label_key=label_key, calculator=calculator, folder=folder)
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def finish_attempt(self, attempt_id: int, label: Label, final: bool) -> None:
+        """End an attempt together with what it found, in one transaction.
+
+        Args:
+            final: no further attempt will be made for this proposal, so a failure fails the proposal too.
+        """
+        with self.transaction() as session:
+            attempt = session.get_one(AttemptRow, attempt_id)
+            proposal = session.get_one(ProposalRow, attempt.proposal)
+            attempt.ended = now()
+            attempt.folder = label.folder or attempt.folder
+            attempt.state = "succeeded" if label.ok else "failed"
+            if label.failure is not None:
+                attempt.failure_kind = label.failure.kind.value
+                attempt.failure_reason = label.failure.reason
+            verdict = label.ok or (label.failure is not None and label.failure.kind is FailureKind.INVALID)
+            if verdict and session.get(LabelRow, label.key) is None:
+                session.add(_label_row(label, proposal.composition, proposal.ordering))
+            if label.ok:
+                proposal.state = "labelled"
+                proposal.label_key = label.key  # a fallback's label has its own key
+            elif final:
+                proposal.state = "failed"
+
+    def adopt_label(self, proposal_id: int, key: str) -> None:
+        """The proposal's work is already paid for (another campaign, an earlier round): take that label."""
+        with self.transaction() as session:
+            label = session.get_one(LabelRow, key)
+            proposal = session.get_one(ProposalRow, proposal_id)
+            proposal.label_key = key
+            proposal.state = "labelled" if label.value_eV is not None else "failed"
+
+    def add_label(self, label: Label, composition: str, ordering: int) -> None:
+        """Add a label that no proposal asked for (by hand, or imported)."""
+        with self.transaction() as session:
+            if session.get(LabelRow, label.key) is None:
+                session.add(_label_row(label, composition, ordering))
+
+    def label(self, key: str) -> Label | None:
+        with self.transaction() as session:
+            row = session.get(LabelRow, key)
+        return None if row is None else Label.model_validate(row.data)
+
+    def labels(self, campaign: str, fidelity: str | None = None) -> list[tuple[ProposalRow, LabelRow]]:
+        """Every proposal of a campaign that has a value, with its label, in the order of proposing."""
+        query = (
+            select(ProposalRow, LabelRow)
+            .join(LabelRow, LabelRow.key == ProposalRow.label_key)
+            .where(ProposalRow.campaign == campaign, LabelRow.value_eV.is_not(None))
+            .order_by(ProposalRow.round, ProposalRow.rank)
+        )
+        if fidelity is not None:
+            query = query.where(LabelRow.fidelity == fidelity)
+        with self.transaction() as session:
+            return [(proposal, label) for proposal, label in session.execute(query)]
+
+    def attempts(self, campaign: str, proposal_id: int | None = None) -> Sequence[AttemptRow]:
+        query = (
+            select(AttemptRow)
+            .join(ProposalRow, ProposalRow.id == AttemptRow.proposal)
+            .where(ProposalRow.campaign == campaign)
+            .order_by(AttemptRow.id)
+        )
+        if proposal_id is not None:
+            query = query.where(AttemptRow.proposal == proposal_id)
+        with self.transaction() as session:
+            return session.scalars(query).all()
+
+    def close_lost_attempts(self, campaign: str) -> int:
+        """Mark attempts that a dead driver left open; returns how many. Only the one driver may call this."""
+        mine = select(ProposalRow.id).where(ProposalRow.campaign == campaign)
+        with self.transaction() as session:
+            query = update(AttemptRow).where(AttemptRow.state == "running", AttemptRow.proposal.in_(mine))
+            result = session.execute(query.values(state="lost", ended=now()))
+            return int(result.rowcount)  # type: ignore[attr-defined]
+
+    def counts(self, campaign: str) -> dict[str, int]:
+        """Proposals by state, e.g. {"labelled": 12, "pending": 1}."""
+        query = select(ProposalRow.state, func.count()).where(ProposalRow.campaign == campaign)
+        with self.transaction() as session:
+            rows = session.execute(query.group_by(ProposalRow.state))
+            return {state: count for state, count in rows.tuples()}
+
+    # --- events ----------------------------------------------------------------------------------------
+
+    def log(self, campaign: str, kind: str, text: str, who: str = "ionloop", **data: Any) -> None:
+        with self.transaction() as session:
+            session.add(EventRow(campaign=campaign, kind=kind, text=text, who=who, data=data))
+
+    def events(self, campaign: str, kind: str | None = None) -> Sequence[EventRow]:
+        query = select(EventRow).where(EventRow.campaign == campaign).order_by(EventRow.id)
+        if kind is not None:
+            query = query.where(EventRow.kind == kind)
+        with self.transaction() as session:
+            return session.scalars(query).all()
+
+
+def _label_row(label: Label, composition: str, ordering: int) -> LabelRow:
+    return LabelRow(
+        key=label.key,
+        composition=composition,
+        ordering=ordering,
+        fidelity=label.fidelity,
+        value_eV=label.value_eV,
+        converged=label.converged,
+        data=label.model_dump(mode="json"),
+    )
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare(engine: Engine, shown: str) -> None:
+    """Create the tables of an empty database, or check the version of an existing ledger."""
+    tables = set(inspect(engine).get_table_names())
+    if tables and "meta" not in tables:
+        raise LedgerError(f"ledger {shown}: this database holds other tables and no ledger; give another one")
+    if not tables:
+        Base.metadata.create_all(engine)
+        with Session(engine) as session, session.begin():
+            session.add(Meta(key="schema_version", value=str(SCHEMA_VERSION)))
+        return
+    with Session(engine) as session:
+        version = int(session.get_one(Meta, "schema_version").value)
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"ledger {shown}: written by a newer ionloop (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "update ionloop"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error.__cause__ or error).splitlines()[0]
