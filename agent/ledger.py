@@ -228,11 +228,10 @@ class Ledger:
             session.flush()
             return row.id
 
-    def finish_attempt(self, attempt_id: int, label: Label, final: bool) -> None:
+    def finish_attempt(self, attempt_id: int, label: Label) -> None:
         """End an attempt together with what it found, in one transaction.
 
-        Args:
-            final: no further attempt will be made for this proposal, so a failure fails the proposal too.
+        A value labels the proposal; a failure leaves it pending, for the next attempt or `fail_proposal`.
         """
         with self.transaction() as session:
             attempt = session.get_one(AttemptRow, attempt_id)
@@ -249,8 +248,19 @@ class Ledger:
             if label.ok:
                 proposal.state = "labelled"
                 proposal.label_key = label.key  # a fallback's label has its own key
-            elif final:
-                proposal.state = "failed"
+
+    def fail_proposal(self, proposal_id: int) -> None:
+        """No calculator of the chain gave a value, and none will be asked again."""
+        with self.transaction() as session:
+            session.get_one(ProposalRow, proposal_id).state = "failed"
+
+    def failed_attempts(self, proposal_id: int, label_key: str) -> int:
+        """How often this work has failed for this proposal; attempts lost with their driver do not count."""
+        query = select(func.count()).where(
+            AttemptRow.proposal == proposal_id, AttemptRow.label_key == label_key, AttemptRow.state == "failed"
+        )
+        with self.transaction() as session:
+            return session.scalar(query) or 0
 
     def adopt_label(self, proposal_id: int, key: str) -> None:
         """The proposal's work is already paid for (another campaign, an earlier round): take that label."""

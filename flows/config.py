@@ -1,0 +1,179 @@
+"""One file describes a campaign: TOML or YAML, checked field by field before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.acquisition import AcquisitionConfig
+from agent.clusters import ClusterConfig
+from agent.space import SpaceConfig
+from agent.stopping import StoppingConfig
+
+
+class ConfigError(ValueError):
+    """The configuration says something impossible; the message names the field and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CampaignSection(Section):
+    """Name, size and seed."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of the campaign and its folder."
+    )
+    host: str = Field("nzsp", description="A shipped host (nzsp, lzsp, nvpf, nzsp-c2c) or the path of a host file.")
+    folder: Path = Field(Path("campaigns"), description="Where campaign folders are made.")
+    seed: int = Field(0, ge=0, description="The one seed from which every random choice is derived.")
+    rounds: int = Field(10, ge=1, le=100_000, description="Most rounds of propose, label, retrain.")
+    batch: int = Field(8, ge=1, le=10_000, description="Labels per round.")
+    orderings: int = Field(1, ge=1, le=64, description="Orderings per composition that the model averages over.")
+
+
+class PretrainSection(Section):
+    """The cheap fidelity that the ensemble learns first."""
+
+    calculator: str = Field("bvse", description="Labeller of the cheap fidelity.")
+    labels: int = Field(
+        200, ge=0, le=1_000_000, description="How many cheap labels; 0 leaves the ensemble untrained."
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that labeller.")
+
+
+class LabelSection(Section):
+    """The target fidelity: which calculators, how many at once, how long, how often."""
+
+    calculators: list[str] = Field(
+        ["chgnet"], min_length=1, description="Tried in this order; the first one's fidelity is the target."
+    )
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
+    workers: int = Field(2, ge=1, le=512, description="Labels computed side by side, each in its own process.")
+    threads: int = Field(1, ge=1, le=256, description="CPU threads per worker.")
+    timeout_min: float = Field(60.0, gt=0, description="Wall-time limit of one attempt, minutes.")
+    retries: int = Field(2, ge=0, le=100, description="Further attempts after a transient failure or a time limit.")
+    backoff_s: float = Field(5.0, ge=0, description="Pause before the first retry, doubled for each further one, s.")
+
+    @model_validator(mode="after")
+    def settings_name_a_calculator(self) -> LabelSection:
+        for name in self.settings:
+            if name not in self.calculators:
+                raise ValueError(f"settings.{name}: not one of calculators ({', '.join(self.calculators)})")
+        return self
+
+
+class ModelSection(Section):
+    """The surrogate."""
+
+    kind: Literal["cgformer", "forest", "gp"] = Field(
+        "cgformer", description="CGformer ensemble on orderings; forest or gp on composition descriptors."
+    )
+    members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
+    pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")
+    epochs: int = Field(60, ge=1, le=10_000, description="Epochs of each fine-tuning on the target fidelity.")
+    start_from: Path | None = Field(None, description="A released CGformer checkpoint (.pth.tar) or a model folder.")
+
+
+class LedgerSection(Section):
+    """The campaign's memory."""
+
+    url: str | None = Field(
+        None, description="SQLAlchemy URL (sqlite:///..., postgresql+psycopg://...); default: the campaign's folder."
+    )
+
+
+class PrefectSection(Section):
+    """The stage on which the campaign can be watched."""
+
+    enabled: bool = Field(True, description="Show the campaign in Prefect (a local server starts if none is set up).")
+    port: int | None = Field(
+        None, ge=1024, le=65535, description="Port of the local server; default 4200 or a free one."
+    )
+
+
+class Config(Section):
+    """Everything that a campaign is."""
+
+    campaign: CampaignSection
+    space: SpaceConfig = Field(default_factory=SpaceConfig)
+    clusters: ClusterConfig = Field(default_factory=ClusterConfig)
+    pretrain: PretrainSection = Field(default_factory=PretrainSection)
+    label: LabelSection = Field(default_factory=LabelSection)
+    model: ModelSection = Field(default_factory=ModelSection)
+    acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
+    stopping: StoppingConfig = Field(default_factory=StoppingConfig)
+    ledger: LedgerSection = Field(default_factory=LedgerSection)
+    prefect: PrefectSection = Field(default_factory=PrefectSection)
+
+    @property
+    def folder(self) -> Path:
+        return self.campaign.folder / self.campaign.name
+
+    @property
+    def ledger_url(self) -> str | Path:
+        return self.ledger.url or self.folder / "ledger.sqlite"
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: no such file, not TOML/YAML, or a field that is wrong; one line per error.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; `ionloop init` writes an example") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    try:
+        data = yaml.safe_load(text) if path.suffix in {".yaml", ".yml"} else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        kind = "YAML" if path.suffix in {".yaml", ".yml"} else "TOML"
+        raise ConfigError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected sections such as [campaign]; `ionloop init` writes an example")
+    return parse_config(data, str(path))
+
+
+def parse_config(data: dict[str, Any], source: str = "configuration") -> Config:
+    """Check a configuration that is already a dictionary; raises `ConfigError` as `load_config` does."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from error
+
+
+def _explain(problem: Any) -> str:
+    """One validation problem as "field: what is wrong (what is allowed)"."""
+    where = [str(part) for part in problem["loc"]]
+    field = ".".join(where) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        allowed = _fields_at(where[:-1])
+        close = difflib.get_close_matches(where[-1], allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{field}: no such field; {hint}allowed: {', '.join(allowed)}"
+    if problem["type"] == "missing":
+        return f"{field}: required, but not given"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{field}: {message}{shown}"
+
+
+def _fields_at(where: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in where:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

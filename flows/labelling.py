@@ -1,0 +1,72 @@
+"""From a proposal to a label in the ledger: attempts, retries, the next calculator in the chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.ledger import Ledger
+from calculators.label import FailureKind, Label, Work
+from flows.config import LabelSection
+
+#: Failures that may end differently with the same input (DESIGN.md, rule 4).
+RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WALLTIME, FailureKind.UNCONVERGED})
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Engine(Protocol):
+    """Computes one piece of work under a time limit (`calculators.supervisor.WorkerPool` is one)."""
+
+    def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label: ...
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Labels proposals of one campaign. Everything that matters afterwards stands in the ledger."""
+
+    ledger: Ledger
+    engine: Engine
+    config: LabelSection
+    folder: Path  # <campaign>/labels
+    work_of: Callable[[str, int, str], Work]  # composition key, ordering, calculator
+    key_of: Callable[[Work], str]
+
+    def label(self, proposal_id: int, on_event: Progress | None = None) -> str:
+        """Label one proposal, or find that this was done already; returns its state, "labelled" or "failed"."""
+        proposal = self.ledger.proposal(proposal_id)
+        if proposal.state != "pending":
+            return proposal.state
+        for calculator in self._chain(proposal.calculator):
+            work = self.work_of(proposal.composition, proposal.ordering, calculator)
+            key = self.key_of(work)
+            known = self.ledger.label(key)
+            if known is None:
+                known = self._attempts(proposal_id, work, key, on_event)
+            elif known.ok:
+                self.ledger.adopt_label(proposal_id, key)
+            if known.ok:
+                return "labelled"
+        self.ledger.fail_proposal(proposal_id)
+        return "failed"
+
+    def _chain(self, asked: str) -> list[str]:
+        """The calculators to try: the whole chain for the target fidelity, only itself for a cheap label."""
+        return self.config.calculators if asked == self.config.calculators[0] else [asked]
+
+    def _attempts(self, proposal_id: int, work: Work, key: str, on_event: Progress | None) -> Label:
+        """Try one calculator until it answers, refuses, or has failed too often (earlier drivers' tries count)."""
+        folder = self.folder / key
+        failed = self.ledger.failed_attempts(proposal_id, key)
+        while True:
+            attempt = self.ledger.start_attempt(proposal_id, key, work.calculator, str(folder))
+            label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
+            self.ledger.finish_attempt(attempt, label)
+            failed += 1
+            retryable = label.failure is not None and label.failure.kind in RETRYABLE
+            if label.ok or not retryable or failed > self.config.retries:
+                return label
+            time.sleep(self.config.backoff_s * 2 ** (failed - 1))

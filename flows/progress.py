@@ -1,0 +1,72 @@
+"""What the terminal shows while a campaign runs: rounds, labels with their stage, training epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Reporter:
+    """Progress bars on a terminal, plain lines elsewhere. Safe to call from label threads."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeElapsedColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[Reporter]:
+        with self._progress:
+            yield self
+
+    def say(self, text: str) -> None:
+        """One line that stays on the screen."""
+        self._progress.console.print(text, markup=False, highlight=True, soft_wrap=True)
+
+    @contextmanager
+    def bar(self, description: str, total: float | None = None) -> Iterator[Bar]:
+        """A bar for the length of the block; `total` None means that only a pulse can be shown."""
+        task = self._progress.add_task(description, total=total, note="")
+        try:
+            yield Bar(self._progress, task)
+        finally:
+            self._progress.remove_task(task)
+
+
+class Bar:
+    """One line of progress."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, note: str = "") -> None:
+        self._progress.update(self._task, advance=1, note=note)
+
+    def update(self, note: str, completed: float | None = None, total: float | None = None) -> None:
+        self._progress.update(self._task, note=note, completed=completed, total=total)
+
+
+def stage_note(event: dict[str, Any]) -> str:
+    """A label's progress event in words: "neb step 12, fmax 0.31 eV/Å, 72 force calls"."""
+    words = [str(event.get("stage", ""))]
+    if "step" in event:
+        words.append(f"step {event['step']}")
+    text = " ".join(words)
+    if event.get("fmax_eV_per_A") is not None:
+        text += f", fmax {event['fmax_eV_per_A']:.2f} eV/Å"
+    if event.get("force_calls"):
+        text += f", {event['force_calls']} force calls"
+    return text
