@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,10 @@ from flows.config import LabelSection
 RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WALLTIME, FailureKind.UNCONVERGED})
 
 Progress = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The campaign is being stopped; what is unfinished stays pending in the ledger."""
 
 
 class Engine(Protocol):
@@ -34,6 +38,7 @@ class Labeller:
     folder: Path  # <campaign>/labels
     work_of: Callable[[str, int, str], Work]  # composition key, ordering, calculator
     key_of: Callable[[Work], str]
+    interrupted: threading.Event
 
     def label(self, proposal_id: int, on_event: Progress | None = None) -> str:
         """Label one proposal, or find that this was done already; returns its state, "labelled" or "failed"."""
@@ -62,11 +67,15 @@ class Labeller:
         folder = self.folder / key
         failed = self.ledger.failed_attempts(proposal_id, key)
         while True:
+            if self.interrupted.is_set():
+                raise Interrupted
             attempt = self.ledger.start_attempt(proposal_id, key, work.calculator, str(folder))
             label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
+            if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
+                raise Interrupted
             self.ledger.finish_attempt(attempt, label)
             failed += 1
             retryable = label.failure is not None and label.failure.kind in RETRYABLE
             if label.ok or not retryable or failed > self.config.retries:
                 return label
-            time.sleep(self.config.backoff_s * 2 ** (failed - 1))
+            self.interrupted.wait(self.config.backoff_s * 2 ** (failed - 1))

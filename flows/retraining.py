@@ -1,0 +1,98 @@
+"""From the labels in the ledger to a trained surrogate, the same one for the same labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.schema import LabelRow, ProposalRow
+from flows.candidates import Candidates
+from flows.config import ModelSection
+from models.ensemble import CGformerEnsemble, EnsembleConfig
+from models.graph import HostGraphs
+from models.surrogates import CompositionForest, CompositionGP
+from models.training import TrainConfig
+
+Floats = NDArray[np.float64]
+OnEpoch = Callable[[int, int, float], None]
+Labelled = Sequence[tuple[ProposalRow, LabelRow]]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows X (n, 1) with barriers y (n,) in eV; `keys` are the labels' content addresses."""
+
+    X: NDArray[np.int64]
+    y: Floats
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labelled: Labelled, candidates: Candidates) -> Examples:
+        """In the order of the labels' keys: training must not depend on which label landed first."""
+        unique = {label.key: (candidates.row(p.composition, p.ordering), label.value_eV) for p, label in labelled}
+        keys = tuple(sorted(unique))
+        rows = np.array([unique[key][0] for key in keys], dtype=np.int64).reshape(-1, 1)
+        return cls(rows, np.array([unique[key][1] for key in keys], dtype=float), keys)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256("\n".join(self.keys).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Retrainer:
+    """Builds the surrogate of a campaign. What it writes is a cache: without it, the same model is trained again."""
+
+    config: ModelSection
+    candidates: Candidates
+    seed: int
+    folder: Path  # <campaign>/models
+
+    def untrained(self) -> Any:
+        candidates, config = self.candidates, self.config
+        if config.kind == "cgformer":
+            ensemble = EnsembleConfig(train=TrainConfig(epochs=config.epochs), pretrain_epochs=config.pretrain_epochs)
+            store = HostGraphs(candidates.host.sites(), candidates.numbers)
+            return CGformerEnsemble(store, ensemble, config.members, self.seed)
+        features = np.repeat(candidates.features, candidates.orderings, axis=0)
+        if config.kind == "forest":
+            return CompositionForest(features, members=config.members, seed=self.seed)
+        return CompositionGP(features, members=config.members, seed=self.seed)
+
+    def train(self, cheap: Examples, target: Examples, on_epoch: OnEpoch | None = None) -> Any | None:
+        """Pre-train on the cheap fidelity, then fit the target fidelity as soon as it has labels.
+
+        Returns None as long as there is nothing to learn from. With cheap labels alone the predictions are the
+        cheap fidelity's: fit for ranking, not for reading as barriers.
+        """
+        if not len(cheap) and not len(target):
+            return None
+        surrogate = self._pretrained(cheap, on_epoch) if len(cheap) else self.untrained()
+        return surrogate.fit(target.X, target.y, on_epoch) if len(target) else surrogate
+
+    def _pretrained(self, cheap: Examples, on_epoch: OnEpoch | None) -> Any:
+        surrogate = self.untrained()
+        if self.config.kind != "cgformer":
+            return surrogate.pretrain(cheap.X, cheap.y, on_epoch)
+        settings = json.dumps([surrogate.config.to_dict(), surrogate.members, surrogate.seed], sort_keys=True)
+        digest = hashlib.sha256((settings + cheap.digest).encode()).hexdigest()[:16]
+        folder = self.folder / f"pretrained-{digest}"
+        if folder.exists():
+            return CGformerEnsemble.load(folder, surrogate.store)
+        surrogate.pretrain(cheap.X, cheap.y, on_epoch)
+        part = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        surrogate.save(part)
+        part.rename(folder)  # all or nothing, whenever the power fails
+        return surrogate
