@@ -6,27 +6,28 @@ moment and run again makes the same proposals and ends in the same labels as one
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from agent.acquisition import Proposal, propose
-from agent.ledger import Ledger, NewProposal, Ranked
 from agent.learner import CandidatePool, CompositionEstimator, Observation
+from agent.ledger import Ledger, NewProposal, Ranked
 from agent.schema import ProposalRow, RoundRow, now
 from agent.scores import probability_of_improvement
-from agent.stopping import Progress, should_stop
+from agent.stopping import Progress, StopReason, should_stop
 from calculators.label import Work
 from calculators.pipeline import label_key
 from calculators.registry import find
 from flows.artifacts import publish_round
 from flows.candidates import Candidates
 from flows.config import Config
-from flows.labelling import Engine, Interrupted, Labeller
+from flows.labelling import Engine, Labeller
 from flows.progress import Reporter, stage_note
 from flows.quality import prospective_quality
 from flows.retraining import Examples, Retrainer
@@ -61,33 +62,30 @@ class Campaign:
             self.ledger, self.engine, config.label, folder / "labels", self._work, label_key, self.interrupted
         )
         self.surrogate: Any = None
+        self._stop: StopReason | None = None
 
     # --- the loop --------------------------------------------------------------------------------------
 
-    def run(self) -> str:
-        """Run until a stopping rule holds; returns the reason in words."""
+    def run(self) -> StopReason:
+        """Run until a stopping rule holds, which is returned; the ledger has it too."""
         self.ledger.close_lost_attempts(self.name)
         self.ledger.set_campaign_state(self.name, "running")
         self.stage.flow(self.name, self._rounds, kind="campaign")
-        reason, state = self._stop or ("all rounds are done", "finished")
-        self.ledger.set_campaign_state(self.name, state, reason)
-        return reason
+        assert self._stop is not None  # the only way out of the rounds without an exception
+        self.ledger.set_campaign_state(self.name, "finished" if self._stop.healthy else "stopped", self._stop.text)
+        return self._stop
 
     def _rounds(self) -> None:
-        self._stop: tuple[str, str] | None = None
-        with self.reporter.bar("rounds", total=self.config.campaign.rounds) as bar:
-            for number in range(self._first_round(), self.config.campaign.rounds + 1):
+        with self.reporter.bar("rounds", total=self.config.stopping.max_rounds) as bar:
+            for number in itertools.count(PRETRAINING if self.config.pretrain.labels else 1):
                 known = self.ledger.round(self.name, number)
                 bar.update(f"round {number}", completed=max(0, number - 1))
                 if known is not None and known.state == "done":
                     continue
-                if known is None and (stop := self._should_stop(number)) is not None:
+                if known is None and (stop := should_stop(self.config.stopping, self._progress())) is not None:
                     self._stop = stop
-                    break
-                self.stage.flow(f"round {number}", lambda n=number, k=known: self._round(n, k), kind="round")  # type: ignore[misc]
-
-    def _first_round(self) -> int:
-        return PRETRAINING if self.config.pretrain.labels else 1
+                    return
+                self.stage.flow(f"round {number}", partial(self._round, number, known), kind="round")
 
     def _round(self, number: int, known: RoundRow | None) -> None:
         """Propose (unless that is in the ledger already), label what is pending, retrain."""
@@ -122,13 +120,25 @@ class Campaign:
             surrogate,
             self._pool(),
             self.config.acquisition,
-            self.config.campaign.batch,
+            self._batch(len(labelled)),
             labelled,
             pending,
             self._rng(number),
-            progress=(number - 1) / self.config.campaign.rounds,
+            progress=self._spent(number, len(labelled)),
             pinned=self._edited("pin"),
         )
+
+    def _batch(self, labels: int) -> int:
+        """The batch, cut to what the budget of labels still allows."""
+        batch, budget = self.config.campaign.batch, self.config.stopping.max_labels
+        return batch if budget is None else max(1, min(batch, budget - labels))
+
+    def _spent(self, number: int, labels: int) -> float:
+        """Share of the budget of rounds or labels that is spent, whichever is further; 0 without a budget."""
+        stopping = self.config.stopping
+        shares = [labels / stopping.max_labels if stopping.max_labels else 0.0]
+        shares.append((number - 1) / stopping.max_rounds if stopping.max_rounds else 0.0)
+        return max(shares)
 
     def _pool(self) -> CandidatePool:
         candidates = self.candidates
@@ -291,10 +301,6 @@ class Campaign:
 
     # --- stop ------------------------------------------------------------------------------------------
 
-    def _should_stop(self, number: int) -> tuple[str, str] | None:
-        reason = should_stop(self.config.stopping, self._progress())
-        return None if reason is None else (reason.text, "finished" if reason.healthy else "stopped")
-
     def _progress(self) -> Progress:
         row = self.ledger.campaign(self.name)
         rounds = self.ledger.rounds(self.name)
@@ -325,7 +331,8 @@ class Campaign:
         if not predicted:
             return f"{head}, {self.config.acquisition.initial} for want of a model"
         best = min(predicted, key=lambda p: p.mean_eV)
-        return f"{head} by {self.config.acquisition.strategy}; lowest predicted {best.mean_eV:.3f} ± {best.sigma_eV:.3f} eV"
+        strategy = self.config.acquisition.strategy
+        return f"{head} by {strategy}; lowest predicted {best.mean_eV:.3f} ± {best.sigma_eV:.3f} eV"
 
     def _retrained(self, number: int, metrics: dict[str, Any]) -> str:
         counts = self.ledger.counts(self.name)

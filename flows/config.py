@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +34,6 @@ class CampaignSection(Section):
     host: str = Field("nzsp", description="A shipped host (nzsp, lzsp, nvpf, nzsp-c2c) or the path of a host file.")
     folder: Path = Field(Path("campaigns"), description="Where campaign folders are made.")
     seed: int = Field(0, ge=0, description="The one seed from which every random choice is derived.")
-    rounds: int = Field(10, ge=1, le=100_000, description="Most rounds of propose, label, retrain.")
     batch: int = Field(8, ge=1, le=10_000, description="Labels per round.")
     orderings: int = Field(1, ge=1, le=64, description="Orderings per composition that the model averages over.")
 
@@ -85,7 +85,9 @@ class LedgerSection(Section):
     """The campaign's memory."""
 
     url: str | None = Field(
-        None, description="SQLAlchemy URL (sqlite:///..., postgresql+psycopg://...); default: the campaign's folder."
+        None,
+        description="SQLAlchemy URL (sqlite:///..., postgresql+psycopg://user:$PASSWORD@host/db; $NAME is taken from "
+        "the environment); default: ledger.sqlite in the campaign's folder.",
     )
 
 
@@ -112,13 +114,28 @@ class Config(Section):
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     prefect: PrefectSection = Field(default_factory=PrefectSection)
 
+    @model_validator(mode="after")
+    def budget_is_possible(self) -> Config:
+        budget, batch = self.stopping.max_labels, self.campaign.batch
+        if budget is not None and budget < batch:
+            raise ValueError(
+                f"stopping.max_labels is {budget}, less than one batch; allowed: campaign.batch ({batch}) or more"
+            )
+        if self.acquisition.max_orderings > self.campaign.orderings:
+            raise ValueError(
+                f"acquisition.max_orderings is {self.acquisition.max_orderings}; "
+                f"allowed: up to campaign.orderings ({self.campaign.orderings})"
+            )
+        return self
+
     @property
     def folder(self) -> Path:
         return self.campaign.folder / self.campaign.name
 
     @property
-    def ledger_url(self) -> str | Path:
-        return self.ledger.url or self.folder / "ledger.sqlite"
+    def ledger_target(self) -> str | Path:
+        """What `Ledger.open` takes; `$NAME` in the URL comes from the environment: no file holds a password."""
+        return os.path.expandvars(self.ledger.url) if self.ledger.url else self.folder / "ledger.sqlite"
 
 
 def load_config(path: Path) -> Config:

@@ -27,7 +27,7 @@ class UserError(Exception):
 def as_user_error(
     kinds: tuple[type[Exception], ...] = (ValueError, FileNotFoundError, ImportError),
 ) -> Iterator[None]:
-    """Around calls whose exceptions of these kinds speak of the user's input (default: bad values, missing files or packages)."""
+    """Around calls whose exceptions of these kinds speak of the user's input (default: bad values, missing files)."""
     try:
         yield
     except kinds as error:

@@ -1,0 +1,160 @@
+"""The command line. Thin: every command is one call into the rooms behind it."""
+
+from __future__ import annotations
+
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from flows.errors import UserError, as_user_error, exit_codes
+from flows.server import quiet_prefect
+
+app = typer.Typer(
+    name="ionloop",
+    help="Autonomous campaigns that find solid electrolytes with a low ion-migration barrier.\n\n"
+    "Start with `ionloop init`, then `ionloop run campaign.toml`; watch with `ionloop status` and `ionloop ui`.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+console = Console()
+
+CampaignName = Annotated[
+    Optional[str],  # noqa: UP045 (Typer reads this at run time)
+    typer.Argument(help="Name or folder of a campaign; default: the one touched last in ./campaigns."),
+]
+
+
+def main() -> None:
+    """Entry point: exit code 0, 2 for what a person can put right, 1 for a fault of ours, 130 for Ctrl-C."""
+    quiet_prefect()
+    with exit_codes():
+        app()
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml")) -> None:
+    """Write a commented example configuration."""
+    if path.exists():
+        raise UserError(f"{path}: exists already; give another name")
+    path.write_text(resources.files("flows").joinpath("data/example.toml").read_text())
+    console.print(f"wrote {path}; read it, then: ionloop run {path}")
+
+
+@app.command()
+def run(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML.")]) -> None:
+    """Run a campaign; if it exists already, go on where it stopped."""
+    from flows.config import load_config
+    from flows.session import run_campaign
+
+    run_campaign(load_config(config), console)
+
+
+@app.command()
+def resume(campaign: CampaignName = None) -> None:
+    """Go on with a campaign that was interrupted, killed, or stopped by a rule that has been loosened."""
+    from flows.session import find_campaign, run_campaign
+
+    run_campaign(find_campaign(campaign).config, console)
+
+
+@app.command()
+def status(campaign: CampaignName = None) -> None:
+    """Where a campaign stands: rounds, labels, best so far, failures, budget."""
+    from flows import tables
+    from flows.session import find_campaign
+
+    console.print(tables.status(find_campaign(campaign).view()))
+
+
+@app.command()
+def history(campaign: CampaignName = None) -> None:
+    """What each round proposed, why, and what came of it."""
+    from flows import tables
+    from flows.session import find_campaign
+
+    console.print(tables.history(find_campaign(campaign).view()))
+
+
+@app.command()
+def rank(
+    campaign: CampaignName = None,
+    top: Annotated[int, typer.Option(min=1, help="How many compositions.")] = 20,
+) -> None:
+    """The best compositions at the target fidelity, labelled or predicted."""
+    from flows import tables
+    from flows.session import find_campaign
+
+    console.print(tables.ranking(find_campaign(campaign).view(), top))
+
+
+@app.command()
+def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML.")]) -> None:
+    """The funnel: how many compositions are left after each filter, and why."""
+    from agent.hosts import load_host
+    from agent.space import build_space
+    from flows import tables
+    from flows.config import load_config
+
+    settings = load_config(config)
+    with as_user_error():
+        found = build_space(load_host(settings.campaign.host), settings.space)
+    console.print(tables.funnel(found.funnel))
+
+
+@app.command()
+def label(
+    structure: Annotated[Path, typer.Argument(help="CIF, POSCAR or anything that ASE reads.")],
+    ion: Annotated[str, typer.Option(help="The mobile ion.")],
+    calculator: Annotated[str, typer.Option(help="Name of a calculator, or module:object.")] = "chgnet",
+    out: Annotated[Path, typer.Option(help="Folder for the label and its path.")] = Path("label"),
+) -> None:
+    """The migration barrier of one structure."""
+    from flows.session import label_one
+
+    label_one(structure, ion, calculator, out, console)
+
+
+@app.command()
+def ui(
+    port: Annotated[Optional[int], typer.Option(help="Port; default 4200 or a free one.")] = None,  # noqa: UP045
+) -> None:
+    """Serve the Prefect UI over every campaign of this machine until Ctrl-C."""
+    from flows.session import serve_ui
+
+    serve_ui(port, console)
+
+
+@app.command()
+def export(
+    campaign: CampaignName = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder to write; default: export in the campaign's.")] = None,  # noqa: UP045
+) -> None:
+    """Tables, structures (CIF, POSCAR, extended XYZ), NEB paths, plots and the report, in one folder."""
+    from flows.export import export as write
+    from flows.session import find_campaign
+
+    found = find_campaign(campaign)
+    folder = out or found.folder / "export"
+    write(found.view(), folder)
+    console.print(f"wrote {folder}")
+
+
+@app.command()
+def report(campaign: CampaignName = None) -> None:
+    """One self-contained HTML page of the campaign."""
+    from flows.report import write_report
+    from flows.session import find_campaign
+
+    found = find_campaign(campaign)
+    console.print(f"wrote {write_report(found.view(), found.folder / 'report.html')}")
+
+
+@app.command()
+def version() -> None:
+    """Version of ionloop."""
+    console.print(metadata.version("ionloop"))

@@ -1,0 +1,221 @@
+"""Opening, running and finding campaigns on this machine: what the command line calls."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from agent.ledger import Ledger
+from flows import tables
+from flows.changes import check_changes
+from flows.config import Config, parse_config
+from flows.errors import UserError, as_user_error
+from flows.lock import driver_lock
+from flows.view import CampaignView
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A campaign on disk."""
+
+    config: Config
+    folder: Path
+
+    def view(self) -> CampaignView:
+        ledger = Ledger.open(self.config.ledger_target)
+        try:
+            return CampaignView.load(ledger, self.config.campaign.name, self.folder)
+        finally:
+            ledger.close()
+
+
+def find_campaign(name: str | None, root: Path = Path("campaigns")) -> Found:
+    """A campaign by name or folder, or the one touched last.
+
+    Raises:
+        UserError: there is none; the message says which there are.
+    """
+    known = sorted(root.glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime)
+    if name is None:
+        if not known:
+            raise UserError(f"no campaign in {root}/; start one with `ionloop run CONFIG`")
+        folder = known[-1].parent
+    else:
+        places = [Path(name), root / name]
+        folder = next((place for place in places if (place / CONFIG_FILE).is_file()), Path())
+        if folder == Path():
+            names = ", ".join(path.parent.name for path in known) or "none"
+            raise UserError(f"campaign {name!r}: not a campaign folder, and not in {root}/ (there: {names})")
+    return Found(_stored_config(folder), folder)
+
+
+def _stored_config(folder: Path) -> Config:
+    path = folder / CONFIG_FILE
+    try:
+        config = parse_config(json.loads(path.read_text()), str(path))
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error})") from error
+    # The folder may have been moved, or given from elsewhere: where it lies is where it lies.
+    campaign = config.campaign.model_copy(update={"folder": folder.absolute().parent, "name": folder.absolute().name})
+    return config.model_copy(update={"campaign": campaign})
+
+
+def run_campaign(config: Config, console: Console) -> None:
+    """Run or go on with a campaign in this process, and leave a folder that a scientist can use."""
+    from calculators.supervisor import WorkerPool
+    from flows.campaign import Campaign
+    from flows.candidates import build_candidates
+    from flows.export import export
+    from flows.progress import Reporter
+
+    folder = config.folder
+    _check_calculators(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(driver_lock(folder))
+        ledger = Ledger.open(config.ledger_target)
+        stack.callback(ledger.close)
+        _enrol(config, ledger)
+        with console.status("enumerating, clustering and ordering the composition space"):
+            candidates = build_candidates(config)
+        console.print(tables.funnel(candidates.funnel))
+        candidates.write(folder / "space.csv")
+        stage = stack.enter_context(_stage(config, console))
+        pool = stack.enter_context(WorkerPool(config.label.workers, config.label.threads))
+        reporter = stack.enter_context(Reporter(console).running())
+        campaign = Campaign(config, candidates, ledger, pool, reporter, stage)
+        with _interruptible(campaign.interrupted, pool):
+            try:
+                reason = campaign.run()
+            except KeyboardInterrupt:
+                ledger.set_campaign_state(config.campaign.name, "paused", "interrupted by a person")
+                raise
+        view = CampaignView.load(ledger, config.campaign.name, folder)
+        reporter.say("writing tables, structures, plots and the report")
+        export(view, folder)
+    console.print(tables.ranking(view, 15))
+    console.print(f"stopped: {reason.text}\nfolder: {folder}\nreport: {folder / 'report.html'}")
+    console.print("history in the Prefect UI: ionloop ui" if config.prefect.enabled else "", end="\n")
+
+
+def _check_calculators(config: Config) -> None:
+    """Every calculator exists, can run here, and understands its settings, before anything is started."""
+    from calculators.registry import find
+
+    wanted = [(name, config.label.settings.get(name, {})) for name in config.label.calculators]
+    if config.pretrain.labels:
+        wanted.append((config.pretrain.calculator, config.pretrain.settings))
+    for name, settings in wanted:
+        with as_user_error():
+            labeller = find(name)
+            labeller.settings(settings)
+        if (problem := labeller.unavailable()) is not None:
+            raise UserError(f"calculator {name!r} cannot run here: {problem}")
+
+
+def _enrol(config: Config, ledger: Ledger) -> None:
+    """Write the campaign down, or check that what has changed since then may change."""
+    from calculators.registry import find
+
+    name, data = config.campaign.name, config.model_dump(mode="json")
+    known = ledger.campaign(name)
+    if known is None:
+        target = find(config.label.calculators[0]).fidelity
+        ledger.create_campaign(name, config.campaign.host, target, config.campaign.seed, data)
+    elif changes := check_changes(known.config, data):
+        ledger.set_campaign_config(name, data, "configuration changed: " + "; ".join(changes))
+    part = config.folder / f"{CONFIG_FILE}.part"
+    part.write_text(json.dumps(data, indent=1))
+    part.replace(config.folder / CONFIG_FILE)
+
+
+@contextmanager
+def _stage(config: Config, console: Console) -> Iterator[object]:
+    """Prefect's stage on the user's server or on our own, or no stage at all."""
+    from flows.stage import BareStage, PrefectStage
+
+    if not config.prefect.enabled:
+        yield BareStage()
+        return
+    with prefect_api(config.prefect.port, console) as api_url:
+        yield PrefectStage(api_url)
+
+
+@contextmanager
+def prefect_api(port: int | None, console: Console) -> Iterator[str]:
+    """The Prefect API that the user has set up, or a local server for as long as it is needed."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.server import configured_api_url, local_server
+
+    if (url := configured_api_url()) is not None:
+        console.print(f"Prefect: {url} (as configured)")
+        yield url
+        return
+    with ExitStack() as stack:
+        with console.status("starting a local Prefect server"):
+            server = stack.enter_context(local_server(port))
+        console.print(f"Prefect UI: {server.ui_url}")
+        stack.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
+        yield server.api_url
+
+
+@contextmanager
+def _interruptible(interrupted: threading.Event, pool: object) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the workers at once and leave unfinished labels pending."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+        pool.close()  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def label_one(structure: Path, ion: str, calculator: str, out: Path, console: Console) -> None:
+    """`ionloop label`: hops found, percolating E_b, everything in `out`."""
+    from calculators.command import exit_code, label_structure
+    from flows.progress import Reporter, stage_note
+
+    with (
+        Reporter(console).running() as reporter,
+        reporter.bar(f"{structure.name}: {calculator}") as bar,
+        as_user_error(),
+    ):
+        found = label_structure(structure, ion, calculator, out, progress=lambda e: bar.update(stage_note(e)))
+    if found.failure is not None:
+        console.print(f"no label ({found.failure.kind.value}): {found.failure.reason}; files: {out}")
+    else:
+        console.print(f"E_b = {found.value_eV:.3f} eV ({found.fidelity}); files: {out}")
+    if code := exit_code(found):
+        raise SystemExit(code)
+
+
+def serve_ui(port: int | None, console: Console) -> None:
+    """Keep the Prefect UI up until Ctrl-C."""
+    with prefect_api(port, console):
+        console.print("press Ctrl-C to leave")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return
