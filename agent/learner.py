@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.composition import Composition
+
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @runtime_checkable
@@ -32,3 +37,90 @@ class Surrogate(Protocol):
     def embed(self, X: NDArray[np.int64]) -> Floats:
         """Pooled embedding (n, d) in which distance means dissimilarity to the model."""
         ...
+
+
+@dataclass(frozen=True)
+class CandidatePool:
+    """What may be proposed: n compositions, each with K orderings, which are the rows that a surrogate knows.
+
+    Attributes:
+        compositions: n compositions (or any other things with an identity, in a back-test).
+        rows: (n, K) row ids; `rows[i, k]` is ordering k of composition i.
+        clusters: (n,) cluster of each composition.
+        allowed: (n,) what the constraints let through (excluded elements, E_hull, a person's veto); all if
+            left out.
+    """
+
+    compositions: Sequence[Composition]
+    rows: Ints
+    clusters: Ints
+    allowed: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, dtype=bool))
+
+    def __post_init__(self) -> None:
+        n = len(self.compositions)
+        if self.allowed.size == 0:
+            object.__setattr__(self, "allowed", np.ones(n, dtype=bool))
+        for name in ("rows", "clusters", "allowed"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"pool.{name} has {len(getattr(self, name))} entries for {n} compositions")
+
+    @classmethod
+    def of(
+        cls,
+        compositions: Sequence[Composition],
+        clusters: Ints,
+        orderings: int = 1,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """The usual layout: ordering k of composition i is row i * `orderings` + k."""
+        rows = np.arange(len(compositions) * orderings).reshape(len(compositions), orderings)
+        return cls(compositions, rows, clusters, np.ones(0, dtype=bool) if allowed is None else allowed)
+
+    def __len__(self) -> int:
+        return len(self.compositions)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A label as the agent sees it: which composition (index in the pool), which of its orderings, the
+    barrier.
+    """
+
+    composition: int
+    ordering: int
+    value_eV: float
+
+
+class CompositionEstimator:
+    """Turns a surrogate over orderings into one over compositions: X is (n, K) row ids, one composition a
+    row.
+
+    The mean is that of the K orderings. The variance is the model's own (mean over the orderings, which the
+    model misjudges together) plus the squared standard error of the mean over K different orderings.
+    """
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self.surrogate = surrogate
+
+    def fit(self, X: Ints, y: Floats) -> Self:
+        self.surrogate.fit(X, y)
+        return self
+
+    def predict(self, X: Ints, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
+        """Mean (n,) and standard deviation (n,), eV."""
+        predicted = self.surrogate.predict(X.reshape(-1, 1), return_std=True)
+        mean, std = (np.asarray(part, dtype=float).reshape(X.shape) for part in predicted)
+        if not return_std:
+            return np.asarray(mean.mean(axis=1))
+        spread = mean.var(axis=1, ddof=1) / X.shape[1] if X.shape[1] > 1 else 0.0
+        return mean.mean(axis=1), np.sqrt((std**2).mean(axis=1) + spread)
+
+    def predict_members(self, X: Ints) -> Floats:
+        """(members, n), eV."""
+        members = self.surrogate.predict_members(X.reshape(-1, 1))
+        return np.asarray(members.reshape(len(members), *X.shape).mean(axis=2))
+
+    def embed(self, X: Ints) -> Floats:
+        """(n, d)."""
+        rows = self.surrogate.embed(X.reshape(-1, 1))
+        return np.asarray(rows.reshape(*X.shape, -1).mean(axis=1))
