@@ -1,0 +1,152 @@
+"""The parts of CGformer: distance bases, graph convolution, attention biases, encoder layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from models.graph import CUTOFF_A, MAX_HOPS, GraphBatch
+
+Spatial = Literal["none", "hop", "rbf", "images"]
+
+
+class Gaussians(nn.Module):
+    """exp(-(d - mu)^2 / width^2) on a grid of centres, as CGCNN expands distances (Å)."""
+
+    centres: torch.Tensor
+
+    def __init__(self, stop_A: float = CUTOFF_A, step_A: float = 0.2, smooth: bool = False):
+        super().__init__()
+        count = round(stop_A / step_A) + 1
+        self.register_buffer("centres", torch.linspace(0, stop_A, count), persistent=False)
+        self.step, self.stop, self.smooth = step_A, stop_A, smooth
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def forward(self, distances: torch.Tensor) -> torch.Tensor:
+        """(...) Å to (..., centres); infinite distances give zeros. `smooth` fades to zero at the cutoff."""
+        expanded = torch.exp(-(((distances[..., None] - self.centres) / self.step) ** 2))
+        if self.smooth:
+            fade = 0.5 * (torch.cos(math.pi * distances.clamp(max=self.stop) / self.stop) + 1)
+            expanded = expanded * fade[..., None]
+        return expanded
+
+
+class Convolution(nn.Module):
+    """CGCNN's gated convolution (Xie & Grossman 2018, eq. 5), v_i <- v_i + sum_j gate(z_ij) * core(z_ij).
+
+    The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not once per
+    bond, the bond part once per bond and, where crystals share a graph, once for all of them. A layer norm
+    stands in for CGCNN's batch norms, so that a prediction never depends on its batch.
+    """
+
+    def __init__(self, width: int, bond_width: int, neighbours: int = 12):
+        super().__init__()
+        self.centre = nn.Linear(width, 2 * width)
+        self.other = nn.Linear(width, 2 * width, bias=False)
+        self.bond = nn.Linear(bond_width, 2 * width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.scale = 1.0 / math.sqrt(neighbours)
+
+    def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
+        t, k = batch.neighbours.shape
+        other = self.other(nodes).index_select(0, batch.neighbours.reshape(-1))
+        geometry = self.bond(bonds)
+        shape = (-1, *geometry.shape)  # (1, t, k, 2w), or (b, n, k, 2w) over a shared graph
+        mixed = other.view(shape) + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1]) + geometry
+        gate, core = mixed.chunk(2, dim=-1)
+        messages = torch.sigmoid(gate) * functional.silu(core)
+        if not torch.isfinite(batch.lengths).all():
+            messages = messages * torch.isfinite(batch.lengths)[..., None]
+        return nodes + self.norm(messages.sum(dim=-2).view(t, -1) * self.scale)
+
+
+class AttentionBias(nn.Module):
+    """Spatial and edge encoding: what is added to the attention logits of every pair of atoms.
+
+    The forms of the spatial encoding (m heads):
+
+    * ``rbf``: a radial basis of the minimum-image distance, fading to zero at 8 Å.
+    * ``images``: log(1/n + sum over the periodic images of g(distance)), with g >= 0 a radial basis that fades
+      at 8 Å and n the number of atoms. The softmax then weighs every image by its own distance plus the whole crystal uniformly,
+      and a supercell gives exactly the prediction of its cell (the image sums of Crystalformer, Taniai et al.,
+      ICLR 2024, with a global floor).
+    * ``hop``: a learned value for every number of bonds on the shortest path (Graphormer, Ying et al., 2021, eq. 6).
+    * ``none``: attention that sees no distances.
+
+    The edge encoding adds, for every bond of the graph between the two atoms, a linear map of its distance expansion
+    (Graphormer eq. 7 with paths of one bond).
+    """
+
+    def __init__(self, heads: int, spatial: Spatial, edges: bool, bond_width: int):
+        super().__init__()
+        self.heads, self.spatial = heads, spatial
+        self.basis = Gaussians(step_A=0.5, smooth=True)
+        if spatial in ("rbf", "images"):
+            self.radial = nn.Parameter(torch.zeros(len(self.basis), heads))
+        if spatial == "hop":
+            self.hop = nn.Parameter(torch.zeros(MAX_HOPS + 1, heads))
+        self.edge = nn.Linear(bond_width, heads, bias=False) if edges else None
+        if self.edge is not None:
+            nn.init.zeros_(self.edge.weight)
+
+    def forward(self, batch: GraphBatch, bonds: torch.Tensor) -> torch.Tensor:
+        """(b or 1, heads, n, n); padded keys are -inf."""
+        n = batch.width
+        count = 1 if batch.shared else len(batch.sizes)
+        bias = torch.zeros(count * n * n, self.heads, device=bonds.device, dtype=bonds.dtype)
+        if self.spatial == "hop":
+            assert batch.hops is not None
+            bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
+        elif self.spatial == "rbf":
+            near = batch.nearest
+            bias = bias.index_add(0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial)
+        elif self.spatial == "images":
+            # Starts at g = 0: at the uniform floor alone. exp(radial) - 1 would go negative, softplus would start far off.
+            value = self.basis(batch.pair_lengths) @ functional.softplus(self.radial)
+            uniform = (1.0 / batch.sizes[:count]).repeat_interleave(n * n)
+            bias = torch.log(bias.index_add(0, batch.pair_index, value) + uniform[:, None])
+        if self.edge is not None:
+            t, k = batch.lengths.shape
+            crystal, slot = batch.crystal[:t], batch.slot[:t]
+            other = batch.slot[batch.neighbours[:t].reshape(-1)].view(t, k)
+            index = (crystal * n + slot)[:, None] * n + other
+            bias = bias.index_add(0, index.reshape(-1), self.edge(bonds).view(t * k, self.heads))
+        bias = bias.view(count, n, n, self.heads).permute(0, 3, 1, 2)
+        if count > 1 and int(batch.sizes.min()) < n:
+            padding = torch.arange(n, device=bias.device) >= batch.sizes[:, None]
+            bias = bias.masked_fill(padding[:, None, None, :], -torch.inf)
+        return bias
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm transformer layer; attention runs over all atoms of a crystal with an additive bias."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.norm_forward = nn.LayerNorm(width)
+        self.forward_layers = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, nodes: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Padded nodes (b, n, w) and bias (b or 1, heads, n, n) to new nodes (b, n, w)."""
+        b, n, w = nodes.shape
+        projected = self.project(self.norm_attention(nodes)).view(b, n, 3, self.heads, w // self.heads)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        nodes = nodes + self.dropout(self.output(mixed.transpose(1, 2).reshape(b, n, w)))
+        return nodes + self.dropout(self.forward_layers(self.norm_forward(nodes)))

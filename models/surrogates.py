@@ -1,0 +1,191 @@
+"""Cheap surrogates on fixed descriptors, with the interface of the CGformer ensemble.
+
+For tests, for very large spaces, and as the baselines that a graph network has to beat.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from models.ensemble import split_rows
+from models.training import check_targets
+
+Floats = NDArray[np.float64]
+CHUNK = 4096
+
+
+def composition_features(numbers: NDArray[Any]) -> Floats:
+    """Mean, standard deviation, minimum and maximum of element data over the occupied sites, (n, 4 * 8).
+
+    Args:
+        numbers: (n, sites) atomic numbers, 0 for a vacant site.
+    """
+    from models.features import check_numbers, element_data
+
+    numbers = np.asarray(numbers)
+    check_numbers(numbers, "numbers")
+    names = ["group", "period", "electronegativity", "radius_pm", "ionisation_eV", "affinity_eV", "volume_cm3_per_mol"]
+    table = np.full((104, len(names) + 1), np.nan)
+    for z, row in element_data().items():
+        table[z, :-1] = [np.nan if row[name] is None else row[name] for name in names]
+        table[z, -1] = z
+    table[0] = np.nan
+    table[1:] = np.where(np.isnan(table[1:]), np.nanmean(table[1:], axis=0), table[1:])
+    kinds = np.unique(numbers)
+    counts = np.stack([(numbers == z).sum(axis=1) for z in kinds if z], axis=1).astype(float)
+    values = table[[z for z in kinds if z]]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    mean = share @ values
+    deviation = np.sqrt(np.maximum(share @ values**2 - mean**2, 0))
+    present = counts > 0
+    low = np.min(np.where(present[:, :, None], values[None], np.inf), axis=1)
+    high = np.max(np.where(present[:, :, None], values[None], -np.inf), axis=1)
+    return np.concatenate([mean, deviation, low, high], axis=1)
+
+
+class _OnFeatures(RegressorMixin, BaseEstimator):
+    """Rows index a feature matrix (n, d)."""
+
+    features: Floats
+
+    def _rows(self, X: Any) -> Floats:
+        rows, _ = split_rows(X)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self.features)):
+            raise ValueError(f"row ids must be 0 to {len(self.features) - 1}; got {rows.min()} to {rows.max()}")
+        return np.asarray(self.features)[rows]
+
+    def _checked(self, X: Any, y: Any) -> tuple[Floats, Floats]:
+        rows, _ = split_rows(X)
+        target = np.asarray(y, dtype=float).reshape(-1)
+        check_targets(rows, target, len(self.features))
+        return self._rows(X), target
+
+    def embed(self, X: Any) -> Floats:
+        """The standardised features (n, d)."""
+        check_is_fitted(self, "scaler_")
+        return self.scaler_.transform(self._rows(X))
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        raise NotImplementedError
+
+
+class CompositionForest(_OnFeatures):
+    """Extremely randomised trees; sigma is the spread of the trees (Geurts et al., 2006)."""
+
+    def __init__(self, features: Floats, trees: int = 200, members: int = 5, seed: int = 0):
+        """
+        Args:
+            features: (rows of the space, d).
+            trees: number of trees; members are equal groups of them.
+        """
+        self.features = features
+        self.trees = trees
+        self.members = members
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train on rows X (n, 1) and y (n,)."""
+        features, target = self._checked(X, y)
+        self.scaler_ = StandardScaler().fit(self.features)
+        forest = ExtraTreesRegressor(self.trees, min_samples_leaf=1, max_features=0.5, random_state=self.seed)
+        self.forest_ = forest.fit(features, target)
+        return self
+
+    def pretrain(self, X: Any, y: Any) -> Self:
+        """Learn the cheap fidelity; its prediction becomes one more feature."""
+        self.cheap_ = CompositionForest(self.features, self.trees, self.members, self.seed + 1).fit(X, y)
+        every = np.arange(len(self.features))[:, None]
+        self.features = np.column_stack([self.features, self.cheap_.predict(every)])
+        return self
+
+    def _trees(self, X: Any) -> Floats:
+        check_is_fitted(self, "forest_")
+        features = self._rows(X).astype(np.float32)
+        return np.stack([tree.predict(features) for tree in self.forest_.estimators_])
+
+    def predict_members(self, X: Any) -> Floats:
+        """(members, n): means of groups of trees."""
+        groups = np.array_split(self._trees(X), self.members)
+        return np.stack([group.mean(axis=0) for group in groups])
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Mean (n,) and, if asked, the standard deviation over the trees (n,)."""
+        trees = self._trees(X)
+        return (trees.mean(axis=0), trees.std(axis=0)) if return_std else trees.mean(axis=0)
+
+
+class CompositionGP(_OnFeatures):
+    """Gaussian process with a Matérn 5/2 kernel and noise on standardised features."""
+
+    def __init__(self, features: Floats, members: int = 5, seed: int = 0, restarts: int = 2):
+        self.features = features
+        self.members = members
+        self.seed = seed
+        self.restarts = restarts
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Maximise the marginal likelihood on rows X (n, 1) and y (n,)."""
+        features, target = self._checked(X, y)
+        self.scaler_ = StandardScaler().fit(self.features)
+        kernel = ConstantKernel(1.0, (1e-3, 1e2)) * Matern(
+            np.sqrt(features.shape[1]), (1e-1, 1e3), nu=2.5
+        ) + WhiteKernel(0.1, (1e-5, 1e1))
+        process = GaussianProcessRegressor(
+            kernel, normalize_y=True, n_restarts_optimizer=self.restarts, random_state=self.seed
+        )
+        self.process_ = process.fit(self.scaler_.transform(features), target)
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Posterior mean (n,) and standard deviation (n,) of the latent function: label noise is not in it."""
+        check_is_fitted(self, "process_")
+        features = self.embed(X)
+        parts = [features[start : start + CHUNK] for start in range(0, max(len(features), 1), CHUNK)]
+        found = [self.process_.predict(part, return_std=True) for part in parts if len(part)]
+        if not found:
+            return (np.zeros(0), np.zeros(0)) if return_std else np.zeros(0)
+        mean, std = (np.concatenate(values) for values in zip(*found, strict=True))
+        if not return_std:
+            return mean
+        noise = self.process_.kernel_.k2.noise_level * self.process_._y_train_std**2
+        return mean, np.sqrt(np.maximum(std**2 - noise, 1e-12))
+
+    def predict_members(self, X: Any, frequencies: int = 512) -> Floats:
+        """(members, n): functions drawn from the posterior by pathwise conditioning.
+
+        A draw is a random-Fourier prior draw plus its kernel-weighted correction at the labels (Wilson et al., ICML 2020,
+        eq. 13), so that one draw is the same function wherever and however often it is evaluated.
+        """
+        check_is_fitted(self, "process_")
+        process, features = self.process_, self.embed(X)
+        amplitude, matern = process.kernel_.k1.k1.constant_value, process.kernel_.k1.k2
+        noise, scale = process.kernel_.k2.noise_level, matern.length_scale
+        inputs, y = process.X_train_, process.y_train_
+        inverse = np.linalg.inv(process.L_ @ process.L_.T)
+        draws = []
+        for member in range(self.members):
+            rng = np.random.default_rng((self.seed, 5, member))
+            # A Matérn 5/2 kernel's spectral density is a Student t with 5 degrees of freedom.
+            omega = rng.normal(size=(inputs.shape[1], frequencies)) / scale
+            omega /= np.sqrt(rng.chisquare(5, size=frequencies) / 5)
+            phase = rng.uniform(0, 2 * np.pi, frequencies)
+            weights = rng.normal(size=frequencies) * np.sqrt(2 * amplitude / frequencies)
+            at_labels = np.cos(inputs @ omega + phase) @ weights
+            residual = y - at_labels - rng.normal(size=len(y)) * np.sqrt(noise)
+            correction = inverse @ residual
+            values = np.empty(len(features))
+            for start in range(0, len(features), CHUNK):
+                part = features[start : start + CHUNK]
+                prior = np.cos(part @ omega + phase) @ weights
+                values[start : start + CHUNK] = prior + amplitude * matern(part, inputs) @ correction
+            draws.append(values * process._y_train_std + process._y_train_mean)
+        return np.stack(draws)
