@@ -180,24 +180,23 @@ class Reference:
     mean_eV: float
     sigma_eV: float
     source: str  # where it was estimated from, for the legend
+    sample: int | None = None  # labels it was estimated from, if it was
 
     def best_eV(self, labels: int) -> Floats:
-        """Expected lowest value after 1, 2, ..., `labels` random labels (eV).
+        """Expected lowest value after 1, 2, ..., `labels` random labels (eV)."""
+        return self.mean_eV + self.sigma_eV * _expected_minimum(labels)
 
-        The expectation of the smallest of n draws is the integral of (1 - F)^n - [x < 0] over x; here over a fine
-        grid of standard normal quantiles.
-        """
-        x = np.linspace(-9.0, 9.0, 3601)
-        survival = norm.sf(x)
-        n = np.arange(1, labels + 1)
-        points = np.unique(np.geomspace(1, max(labels, 1), 200).astype(int))
-        expected = [-9.0 + float(np.trapezoid(survival**k, x)) for k in points]
-        return self.mean_eV + self.sigma_eV * np.interp(n, points, expected)
+    def best_error_eV(self, labels: int) -> Floats | None:
+        """Standard error of `best_eV`, from the sampling errors of a normal's mean and sigma (eV)."""
+        if self.sample is None:
+            return None
+        variance = 1 / self.sample + _expected_minimum(labels) ** 2 / (2 * (self.sample - 1))
+        return np.asarray(self.sigma_eV * np.sqrt(variance), dtype=np.float64)
 
     def found(self, labels: int, target_eV: float) -> Floats:
         """Expected number of random labels at or below the target after 1, 2, ..., `labels` of them."""
         share = float(norm.cdf((target_eV - self.mean_eV) / self.sigma_eV))
-        return np.arange(1, labels + 1) * share
+        return np.arange(1, labels + 1, dtype=np.float64) * share
 
 
 @dataclass(frozen=True)
@@ -363,7 +362,7 @@ class CampaignView:
         blind = np.array([a.value_eV for a in self.at_target if a.mean_eV is None and a.converged], dtype=float)
         if len(blind) >= REFERENCE_LABELS and blind.std() > 0:
             source = f"estimated from the {len(blind)} labels chosen without the model"
-            return Reference(float(blind.mean()), float(blind.std(ddof=1)), source)
+            return Reference(float(blind.mean()), float(blind.std(ddof=1)), source, len(blind))
         for row in reversed(self.rounds):
             mean, sigma = finite(row.metrics.get("space_mean_eV")), finite(row.metrics.get("space_sigma_eV"))
             if mean is not None and sigma:
@@ -408,6 +407,18 @@ class CampaignView:
         """A held-out model figure by round: the rounds that have it, and its values."""
         known = [(row.number, value) for row in self.rounds if (value := finite(row.metrics.get(key))) is not None]
         return np.array([n for n, _ in known], dtype=np.int64), np.array([v for _, v in known], dtype=float)
+
+
+def _expected_minimum(draws: int) -> Floats:
+    """Expectation of the smallest of 1, 2, ..., `draws` standard normal numbers.
+
+    It is the integral of (1 - F)^n over x > 0 minus that of 1 - (1 - F)^n over x < 0, here on a fine grid.
+    """
+    low, high = -9.0, 9.0
+    x = np.linspace(low, high, 3601)
+    points = np.unique(np.geomspace(1, max(draws, 1), 200).astype(int))
+    expected = [low + float(np.trapezoid(norm.sf(x) ** n, x)) for n in points]
+    return np.interp(np.arange(1, draws + 1), points, expected)
 
 
 def amounts(composition: str) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 
 DASH = "–"
+_AMOUNT = r"(?<=[A-Za-z\])])(\d+(?:\.\d+)?)"
 
 
 def finite(value: object) -> float | None:
@@ -45,6 +47,16 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def formula_math(formula: str) -> str:
+    """Na4.5Sn0.25Si2PO12 with its amounts as subscripts, in matplotlib's mathtext."""
+    return "$\\mathregular{" + re.sub(_AMOUNT, r"_{\1}", formula) + "}$" if formula else DASH
+
+
+def formula_html(formula: str) -> str:
+    """Na4.5Sn0.25Si2PO12 with its amounts as subscripts, in HTML (also in plotly's texts)."""
+    return re.sub(_AMOUNT, r"<sub>\1</sub>", html.escape(formula)) if formula else DASH
 
 
 def plural(count: int, noun: str) -> str:
