@@ -1,0 +1,398 @@
+"""The report's interactive figures (plotly). Energies in eV, distances in Å."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.colors import qualitative, sample_colorscale
+
+from calculators.label import Label
+from flows.dopants import Dopants
+from flows.plots import ACCENT, GOOD, GRID, INK, MUTED, SECOND
+from flows.view import Acquisition, CampaignView
+from flows.wording import formula_html, number
+
+#: Points of the space that go into the page; more would only make it heavy.
+MAP_POINTS = 6_000
+FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+CLUSTERS = qualitative.Dark24
+PATHS = qualitative.D3
+
+
+def discovery(view: CampaignView) -> go.Figure | None:
+    """Best so far against labels, beside random choice."""
+    curve = view.discovery
+    if not len(curve.value_eV):
+        return None
+    n = np.arange(1, len(curve.value_eV) + 1)
+    figure = go.Figure()
+    if curve.reference is not None:
+        expected, error = curve.reference.best_eV(len(n)), curve.reference.best_error_eV(len(n))
+        if error is not None:
+            _band(figure, n, expected - error, expected + error)
+        figure.add_scatter(
+            x=n, y=expected, name="random choice, expected", mode="lines", line={"color": SECOND, "dash": "dash"}
+        )
+    for converged, name, symbol in ((True, "label", "circle"), (False, "not converged", "circle-open")):
+        chosen = [i for i, label in enumerate(curve.labels) if label.converged is converged]
+        if chosen:
+            figure.add_scatter(
+                x=n[chosen],
+                y=curve.value_eV[chosen],
+                name=name,
+                mode="markers",
+                marker={"color": MUTED, "size": 7, "symbol": symbol, "opacity": 0.75},
+                text=[_hover(curve.labels[i]) for i in chosen],
+                hovertemplate="%{text}<extra></extra>",
+            )
+    figure.add_scatter(
+        x=n,
+        y=curve.best_eV,
+        name="best so far",
+        mode="lines",
+        line={"color": ACCENT, "width": 3, "shape": "hv"},
+        hovertemplate="best after %{x} labels: %{y:.3f} eV<extra></extra>",
+    )
+    if curve.target_eV is not None:
+        figure.add_hline(curve.target_eV, line={"color": GOOD, "dash": "dot", "width": 1.5})
+        figure.add_annotation(
+            x=1, xref="paper", y=curve.target_eV, text=f"target {curve.target_eV:g} eV", showarrow=False,
+            xanchor="right", yanchor="bottom", font={"color": GOOD, "size": 12},
+        )  # fmt: skip
+    return _look(figure, "labels at the target fidelity", "E<sub>b</sub> (eV)")
+
+
+def found(view: CampaignView) -> go.Figure | None:
+    """Distinct compositions at or below the target against labels, beside random choice."""
+    curve = view.discovery
+    if not len(curve.value_eV) or curve.target_eV is None:
+        return None
+    n = np.arange(1, len(curve.value_eV) + 1)
+    figure = go.Figure()
+    if curve.reference is not None:
+        figure.add_scatter(
+            x=n,
+            y=curve.reference.found(len(n), curve.target_eV),
+            name="random choice, expected",
+            mode="lines",
+            line={"color": SECOND, "dash": "dash"},
+        )
+    figure.add_scatter(
+        x=n, y=curve.found, name="this campaign", mode="lines", line={"color": ACCENT, "width": 3, "shape": "hv"}
+    )
+    return _look(figure, "labels at the target fidelity", f"found with E<sub>b</sub> ≤ {curve.target_eV:g} eV")
+
+
+def barriers(view: CampaignView) -> go.Figure | None:
+    """Labels by round as points with a box."""
+    if not view.at_target:
+        return None
+    figure = go.Figure()
+    rounds = sorted({a.round for a in view.at_target})
+    for round_, colour in zip(rounds, _round_colours(rounds), strict=True):
+        members = [a for a in view.at_target if a.round == round_]
+        figure.add_box(
+            x=[round_] * len(members),
+            y=[a.value_eV for a in members],
+            name=f"round {round_}",
+            boxpoints="all",
+            jitter=0.5,
+            pointpos=0,
+            marker={"color": colour, "size": 6},
+            line={"width": 1},
+            fillcolor="rgba(0,0,0,0)",
+            text=[_hover(a) for a in members],
+            hovertemplate="%{text}<extra></extra>",
+            hoveron="points",
+            showlegend=False,
+        )
+    _look(figure, "round", "E<sub>b</sub> (eV)")
+    figure.update_xaxes(dtick=_tick(rounds))
+    return figure
+
+
+def parity(view: CampaignView) -> go.Figure | None:
+    """Prediction before labelling against label, with one sigma."""
+    data = view.parity
+    if not data.size:
+        return None
+    low = float(min(data.label_eV.min(), data.predicted_eV.min())) - 0.01
+    high = float(max(data.label_eV.max(), data.predicted_eV.max())) + 0.01
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[low, high], y=[low, high], mode="lines", line={"color": MUTED, "width": 1}, hoverinfo="skip", name="ideal"
+    )
+    known = [a for a in view.at_target if a.mean_eV is not None]
+    several = len(set(data.rounds.tolist())) > 1
+    figure.add_scatter(
+        x=data.label_eV,
+        y=data.predicted_eV,
+        error_y={"array": np.nan_to_num(data.sigma_eV, nan=0.0), "color": "#cbd2d9", "thickness": 1.2, "width": 0},
+        mode="markers",
+        marker={
+            "color": data.rounds,
+            "colorscale": "Viridis",
+            "size": 8,
+            "line": {"color": "white", "width": 0.7},
+            "showscale": several,
+            "colorbar": _colorbar("round", data.rounds),
+        },
+        text=[_hover(a) for a in known],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    _look(figure, "label (eV)", "predicted before labelling (eV)")
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def calibration(view: CampaignView) -> go.Figure | None:
+    """Observed against nominal coverage of the central intervals predicted before labelling."""
+    if not len(view.parity.z):
+        return None
+    nominal = np.linspace(0.0, 0.995, 100)
+    figure = go.Figure()
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": MUTED, "width": 1}, name="ideal")
+    figure.add_scatter(
+        x=nominal,
+        y=view.parity.coverage(nominal),
+        mode="lines",
+        line={"color": ACCENT, "width": 3, "shape": "hv"},
+        fill="tonexty",
+        fillcolor="rgba(11,114,133,0.10)",
+        name="observed",
+        hovertemplate="%{x:.0%} intervals hold %{y:.0%} of the labels<extra></extra>",
+    )
+    _look(figure, "nominal coverage", "observed coverage")
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def quality(view: CampaignView) -> go.Figure | None:
+    """Held-out error of model and mean predictor by round."""
+    model, base = view.metric("mae_eV"), view.metric("mean_predictor_mae_eV")
+    if not len(model[0]):
+        return None
+    figure = go.Figure()
+    lines = ((model, "model", ACCENT, "solid"), (base, "mean predictor", SECOND, "dash"))
+    for (rounds, values), name, colour, dash in lines:
+        if len(rounds):
+            figure.add_scatter(
+                x=rounds,
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash, "width": 2.5},
+            )
+    _look(figure, "round", "held-out MAE (eV)")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(dtick=_tick(model[0].tolist()))
+    return figure
+
+
+def cluster_map(view: CampaignView) -> go.Figure | None:
+    """The space by cluster; a slider walks through the rounds."""
+    space = view.space
+    if space is None or space.empty:
+        return None
+    shown = space if len(space) <= MAP_POINTS else space.sample(MAP_POINTS, random_state=0)
+    scatter = go.Scattergl if len(shown) > 2_000 else go.Scatter
+    figure = go.Figure(
+        scatter(
+            x=shown.pc1.astype("float32"),
+            y=shown.pc2.astype("float32"),
+            mode="markers",
+            marker={
+                "color": [CLUSTERS[int(c) % len(CLUSTERS)] for c in shown.cluster],
+                "size": 5 if len(shown) > 1500 else 7,
+                "opacity": 0.28,
+            },
+            text=[f"{formula_html(f)}<br>cluster {c}" for f, c in zip(shown.formula, shown.cluster, strict=True)],
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=False,
+        )
+    )
+    labelled = _placed(view, space)
+    if labelled.empty:
+        return _look(figure, "principal component 1", "principal component 2", legend=False)
+    rounds = sorted(labelled["round"].unique().tolist())
+    figure.add_trace(_labelled_trace(labelled, rounds))
+    figure.frames = [
+        go.Frame(data=[_labelled_trace(labelled[labelled["round"] <= r], rounds)], traces=[1], name=str(r))
+        for r in rounds
+    ]
+    _look(figure, "principal component 1", "principal component 2", legend=False)
+    if len(rounds) > 1:
+        figure.update_layout(sliders=[_slider(rounds)], margin_b=110)
+    return figure
+
+
+def paths(view: CampaignView, count: int = 6) -> list[tuple[str, Label, go.Figure]]:
+    """(formula, label, energy along its hops) of the best labels that have a path."""
+    formula = {a.label_key: a.formula for a in view.at_target}
+    labels = [(key, label) for key, label in view.best_labels.items() if any(hop.path_eV for hop in label.hops)]
+    labels = labels[:count]
+    top = max((max(hop.path_eV) for _, label in labels for hop in label.hops if hop.path_eV), default=1.0)
+    low = min((min(hop.path_eV) for _, label in labels for hop in label.hops if hop.path_eV), default=0.0)
+    pad = 0.08 * (top - low)
+    return [(formula.get(key, key), label, _path(label, (low - pad, top + pad))) for key, label in labels]
+
+
+def dopant_effects(dopants: Dopants) -> go.Figure:
+    """Barrier with an element minus without it, from helpful to harmful."""
+    errors = [effect.error_eV or 0.0 for effect in dopants.effects]
+    colours = [ACCENT if effect.difference_eV < 0 else SECOND for effect in dopants.effects]
+    figure = go.Figure(
+        go.Bar(
+            x=[effect.element for effect in dopants.effects],
+            y=[effect.difference_eV for effect in dopants.effects],
+            error_y={"array": errors, "color": MUTED, "thickness": 1.2},
+            marker={"color": colours, "opacity": 0.85},
+            text=[f"{effect.count} compositions" for effect in dopants.effects],
+            textposition="none",
+            hovertemplate="%{x}: %{y:+.3f} eV (%{text})<extra></extra>",
+        )
+    )
+    return _look(figure, "", "E<sub>b</sub> with − without (eV)", legend=False)
+
+
+def dopant_pairs(dopants: Dopants) -> go.Figure:
+    """Mean barrier of all compositions that hold both elements; empty where there are none."""
+    figure = go.Figure(
+        go.Heatmap(
+            x=dopants.elements,
+            y=dopants.elements,
+            z=dopants.mean_eV,
+            customdata=dopants.counts,
+            colorscale="Viridis",
+            colorbar={"title": {"text": "E<sub>b</sub> (eV)"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate="%{y} with %{x}: %{z:.3f} eV, %{customdata} compositions<extra></extra>",
+            hoverongaps=False,
+            xgap=1.5,
+            ygap=1.5,
+        )
+    )
+    _look(figure, "", "", legend=False)
+    figure.update_xaxes(showgrid=False, tickangle=0)
+    figure.update_yaxes(showgrid=False, autorange="reversed")
+    return figure
+
+
+def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
+    figure = go.Figure()
+    for order, hop in enumerate(hop for hop in label.hops if hop.path_eV):
+        name = hop.name or "hop"
+        note = "" if hop.converged else " (not converged)"
+        figure.add_scatter(
+            x=hop.path_A,
+            y=hop.path_eV,
+            mode="lines+markers",
+            line={"color": PATHS[order % len(PATHS)], "width": 2},
+            marker={"size": 7, "symbol": "circle" if hop.converged else "circle-open"},
+            name=f"{name} {number(hop.forward_eV)} eV{note}",
+            hovertemplate=f"{name}: %{{y:.3f}} eV at %{{x:.2f}} Å{note}<extra></extra>",
+        )
+    _look(figure, "path (Å)", "energy (eV)", legend=len(figure.data) <= 4)
+    figure.update_layout(legend={"font": {"size": 10}, "orientation": "v", "y": 1, "yanchor": "top", "x": 0.02})
+    figure.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 42}, font_size=11)
+    figure.update_yaxes(range=limits)
+    return figure
+
+
+# --- parts -----------------------------------------------------------------------------------------------------
+
+
+def _look(figure: go.Figure, x: str, y: str, legend: bool = True) -> go.Figure:
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 13, "color": INK},
+        margin={"l": 62, "r": 16, "t": 24, "b": 52},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        showlegend=legend,
+        hoverlabel={"font": {"family": FONT, "size": 13}, "bgcolor": "white", "align": "left"},
+    )
+    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#cbd2d9", "ticks": "", "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    if x or y:
+        figure.update_xaxes(title_text=x, title_standoff=10)
+        figure.update_yaxes(title_text=y, title_standoff=8)
+    return figure
+
+
+def _hover(label: Acquisition) -> str:
+    lines = [f"<b>{formula_html(label.formula)}</b>", f"label {number(label.value_eV)} eV, round {label.round}"]
+    if label.mean_eV is not None:
+        lines.append(f"predicted {number(label.mean_eV)} ± {number(label.sigma_eV)} eV")
+    if not label.converged:
+        lines.append("not converged")
+    return "<br>".join(lines)
+
+
+def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    figure.add_scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([low, high[::-1]]),
+        fill="toself",
+        fillcolor="rgba(232,89,12,0.12)",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _tick(rounds: list[int]) -> int:
+    return max(1, (max(rounds) - min(rounds)) // 10) if rounds else 1
+
+
+def _round_colours(rounds: list[int]) -> list[str]:
+    return sample_colorscale("Viridis", np.linspace(0, 0.92, max(len(rounds), 2)))[: len(rounds)]
+
+
+def _colorbar(title: str, rounds: np.ndarray) -> dict[str, object]:
+    ticks = sorted(set(np.linspace(rounds.min(), rounds.max(), 5).round().astype(int).tolist()))
+    return {"title": {"text": title}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks, "len": 0.85}
+
+
+def _placed(view: CampaignView, space: pd.DataFrame) -> pd.DataFrame:
+    """Target labels with their place on the map."""
+    labels = pd.DataFrame(
+        [(a.composition, a.round, _hover(a)) for a in view.at_target], columns=["composition", "round", "text"]
+    )
+    places = space.drop_duplicates("composition")[["composition", "pc1", "pc2"]]
+    return labels.merge(places, on="composition")
+
+
+def _labelled_trace(labelled: pd.DataFrame, rounds: list[int]) -> go.Scatter:
+    return go.Scatter(
+        x=labelled.pc1,
+        y=labelled.pc2,
+        mode="markers",
+        marker={
+            "color": labelled["round"],
+            "colorscale": "Viridis",
+            "cmin": min(rounds),
+            "cmax": max(rounds) + 1e-9,
+            "size": 13,
+            "line": {"color": "white", "width": 1.5},
+            "showscale": len(rounds) > 1,
+            "colorbar": _colorbar("round", np.array(rounds)),
+        },
+        text=labelled.text,
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _slider(rounds: list[int]) -> dict[str, object]:
+    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
+    return {
+        "active": len(rounds) - 1,
+        "currentvalue": {"prefix": "up to round ", "font": {"size": 13}},
+        "pad": {"t": 48},
+        "steps": [{"label": str(r), "method": "animate", "args": [[str(r)], still]} for r in rounds],
+    }

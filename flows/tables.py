@@ -1,0 +1,257 @@
+"""Terminal views of a campaign (rich): what `status`, `history`, `rank` and `space` print.
+
+Made for 100 columns; wider terminals give longer formulas and reasons more room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows.report import outcome
+from flows.view import Acquisition, CampaignView
+from flows.wording import DASH, duration, energy, number, plural
+
+STATE_COLOUR = {"running": "cyan", "paused": "yellow", "finished": "green", "stopped": "red"}
+OUTCOME_COLOUR = {"converged": "green", "not converged": "yellow", "pending": "dim"}
+SPARK = "▁▂▃▄▅▆▇█"
+
+
+def status(view: CampaignView) -> RenderableType:
+    """One screen: where the campaign stands, its best, its model, its failures and its last decisions."""
+    colour = STATE_COLOUR.get(view.campaign.state, "white")
+    title = Text.assemble((view.name, "bold"), "  ", (view.campaign.state, f"bold {colour}"))
+    parts: list[RenderableType] = [_facts(view)]
+    if view.best:
+        parts += [Text(), Text("Best so far", style="bold"), _best(view)]
+    running = [a for a in view.acquisitions if any(attempt.state == "running" for attempt in a.attempts)]
+    if running and view.campaign.state == "running":
+        parts += [Text(), Text("Being labelled", style="bold"), _running(running)]
+    decisions = [event for event in view.events if event.kind == "decision"][-4:]
+    if decisions:
+        parts += [Text(), Text("Last decisions", style="bold")]
+        parts += [Text(f"{event.time:%m-%d %H:%M}  {event.text}", overflow="ellipsis") for event in decisions]
+    return Panel(Group(*parts), title=title, title_align="left", border_style=colour, padding=(1, 2))
+
+
+def history(view: CampaignView) -> Table:
+    """One line per round: what it chose, what it found, how good the model was afterwards."""
+    caption = f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: held out, eV, beside the mean predictor's"
+    table = _table(title=f"{view.name}: {plural(len(view.rounds), 'round')}", caption=caption)
+    for name in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE", "mean pred.", "took"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    best: float | None = None
+    for row in view.rounds:
+        members = view.of_round(row.number)
+        here = [a for a in members if a.fidelity == view.target_fidelity and a.converged and a.value_eV is not None]
+        lowest = min((a.value_eV for a in here if a.value_eV is not None), default=None)
+        improved = lowest is not None and (best is None or lowest < best)
+        best = lowest if improved else best
+        took = (row.ended - row.started).total_seconds() if row.ended else None
+        failed = sum(a.state == "failed" for a in members)
+        table.add_row(
+            str(row.number),
+            str(len(members)),
+            str(sum(a.value_eV is not None for a in members)),
+            Text(str(failed), style="red" if failed else "dim"),
+            str(len({a.cluster for a in members if a.cluster is not None}) or DASH),
+            number(lowest),
+            Text(number(best), style="bold green" if improved else ""),
+            number(row.metrics.get("mae_eV")),
+            Text(number(row.metrics.get("mean_predictor_mae_eV")), style="dim"),
+            duration(took),
+            Text("done", style="green") if row.state == "done" else Text(row.state, style="cyan"),
+        )
+    return table
+
+
+def acquisitions(view: CampaignView, round: int) -> Table:
+    """What one round chose and why, and what became of it."""
+    table = _table(title=f"{view.name}: round {round}")
+    table.add_column("id", justify="right", style="dim")
+    table.add_column("composition", overflow="fold", min_width=36)
+    table.add_column("cl.", justify="right")
+    table.add_column("predicted (eV)", justify="right", no_wrap=True)
+    table.add_column("label", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for a in view.of_round(round):
+        word = outcome(a)
+        table.add_row(
+            str(a.id),
+            a.formula,
+            DASH if a.cluster is None else str(a.cluster),
+            energy(a.mean_eV, a.sigma_eV),
+            Text(number(a.value_eV), style="bold"),
+            Text(word, style=OUTCOME_COLOUR.get(word, "red")),
+            a.reason if a.failure is None else f"{a.reason}; {a.failure[1]}",
+        )
+    return table
+
+
+def ranking(view: CampaignView, top: int = 20) -> Table:
+    """The best compositions at the target fidelity; labels bold, predictions with their sigma."""
+    title = f"{view.name}: ranking at {view.target_fidelity}"
+    table = _table(title=title, caption=_ranking_caption(view, top))
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("composition", overflow="fold", ratio=1)
+    table.add_column("E_b (eV)", justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True)
+    for name in ("cluster", "orderings", "round"):
+        table.add_column(name, justify="right")
+    labelled_in = {a.composition: a.round for a in view.at_target}
+    for line in view.ranking[:top]:
+        label = line.source == "label"
+        labelled = labelled_in.get(line.composition)
+        table.add_row(
+            str(line.rank),
+            Text(line.formula, style="bold" if label else ""),
+            Text(energy(line.mean_eV, line.sigma_eV), style="bold" if label else ""),
+            Text(line.source, style="green" if label else "dim"),
+            DASH if line.cluster is None else str(line.cluster),
+            str(line.orderings),
+            DASH if labelled is None else str(labelled),
+        )
+    return table
+
+
+def funnel(rows: Sequence[tuple[str, int]], title: str = "Composition space") -> Table:
+    """(filter, compositions left after it) from the whole space down, with the share that each filter keeps."""
+    table = _table(title=title)
+    table.add_column("filter", overflow="fold", ratio=1)
+    table.add_column("compositions", justify="right", no_wrap=True)
+    table.add_column("kept", justify="right", no_wrap=True)
+    table.add_column("", width=28)
+    first = max((count for _, count in rows), default=0)
+    for i, (name, count) in enumerate(rows):
+        before = rows[i - 1][1] if i else 0
+        kept = f"{count / before:.1%}" if i and before else DASH
+        bar = ProgressBar(
+            total=max(first, 1), completed=count, width=28, complete_style="cyan", finished_style="cyan"
+        )
+        table.add_row(name, f"{count:,}", kept, bar)
+    return table
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A tiny curve: 0.4, 0.3, 0.2 -> "█▅▁"."""
+    if not len(values):
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
+
+
+# --- parts of the status panel ---------------------------------------------------------------------------------
+
+
+def _facts(view: CampaignView) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    campaign = view.campaign
+    grid.add_row("host", f"{campaign.host}, target fidelity {campaign.target_fidelity}, seed {campaign.seed}")
+    until = campaign.ended or view.taken
+    grid.add_row(
+        "time", f"since {campaign.created:%Y-%m-%d %H:%M} UTC, {duration((until - campaign.created).total_seconds())}"
+    )
+    if campaign.stop_reason:
+        grid.add_row("ended", campaign.stop_reason)
+    done = sum(row.state == "done" for row in view.rounds)
+    last = view.rounds[-1].number if view.rounds else None
+    grid.add_row("rounds", f"{done} done" + ("" if last is None else f", last is round {last}"))
+    grid.add_row("budget", _budget(view))
+    curve = view.discovery
+    if len(curve.value_eV):
+        known = curve.best_eV[curve.best_eV == curve.best_eV]
+        text = f"{len(curve.value_eV):,} at {view.target_fidelity}"
+        if len(known):
+            text += f", best {known[-1]:.3f} eV  {sparkline(_thin(known.tolist()))}"
+        grid.add_row("labels", text)
+        if curve.target_eV is not None:
+            text = f"{plural(int(curve.found[-1]), 'composition')} at or below {curve.target_eV:g} eV"
+            if curve.reference is not None:
+                expected = curve.reference.found(len(curve.found), curve.target_eV)[-1]
+                text += f" (random choice: {expected:.1f} expected)"
+            grid.add_row("found", text)
+    parity = view.parity
+    if parity.size:
+        text = f"MAE {number(parity.mae_eV)} eV before labelling, n = {parity.size}"
+        grid.add_row("model", f"{text} (mean predictor {number(parity.mean_predictor_mae_eV)})")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in view.failures_by_kind.items())
+    grid.add_row("failures", Text(f"{plural(len(view.failed), 'proposal')}; attempts: {kinds or 'none failed'}"))
+    cost = ", ".join(f"{c.calculator} {duration(c.seconds)} in {plural(c.attempts, 'attempt')}" for c in view.costs)
+    grid.add_row("cost", cost or "nothing computed yet")
+    return grid
+
+
+def _budget(view: CampaignView) -> RenderableType:
+    if view.budget is None:
+        return f"{view.spent:,} proposals ended"
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(
+        total=view.budget,
+        completed=min(view.spent, view.budget),
+        width=30,
+        complete_style="cyan",
+        finished_style="cyan",
+    )
+    line.add_row(bar, f"{view.spent:,} of {view.budget:,} proposals ended")
+    return line
+
+
+def _best(view: CampaignView, count: int = 5) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", style="bold green", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(style="dim", no_wrap=True)
+    for a in view.best[:count]:
+        cluster = "" if a.cluster is None else f", cluster {a.cluster}"
+        grid.add_row(f"{number(a.value_eV)} eV", a.formula, f"round {a.round}{cluster}")
+    return grid
+
+
+def _running(running: Sequence[Acquisition], count: int = 6) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for a in running[:count]:
+        attempt = a.attempts[-1]
+        grid.add_row(a.formula, attempt.calculator, Text(f"since {attempt.started:%H:%M:%S} UTC", style="dim"))
+    if len(running) > count:
+        grid.add_row(Text(f"and {len(running) - count} more", style="dim"))
+    return grid
+
+
+def _thin(values: list[float], most: int = 24) -> list[float]:
+    """At most so many values, evenly spaced, the last one always among them."""
+    if len(values) <= most:
+        return values
+    step = (len(values) - 1) / (most - 1)
+    return [values[round(i * step)] for i in range(most)]
+
+
+def _ranking_caption(view: CampaignView, top: int) -> str:
+    if not view.ranking:
+        return "no round has ended yet, so nothing is ranked"
+    rest = len(view.ranking) - top
+    return f"after round {view.ranking[0].round}" + (f"; {rest:,} more in the ledger" if rest > 0 else "")
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title,
+        title_style="bold",
+        title_justify="left",
+        caption=caption,
+        caption_style="dim",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+    )
