@@ -1,8 +1,9 @@
 """CGformer: crystal graph convolution, then global attention over all atoms of the crystal.
 
-After Tao et al., Matter 8, 102380 (2025): CGCNN's graph and node features, centrality encoding by in- and out-degree,
-multi-head attention with spatial and edge encoding, mean pooling, a dense head. Unlike the code released with
-that paper, attention here reaches every atom and both encodings exist (see `models.released` for the other).
+After Tao et al., Matter 8, 102380 (2025): CGCNN's graph and node features, centrality encoding by in- and
+out-degree, multi-head attention with spatial and edge encoding, mean pooling, a dense head. Unlike the
+code released with that paper, attention here reaches every atom and both encodings exist (see
+`models.released` for the other).
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class CGformer(Network):
     def __init__(self, config: CGformerConfig):
         super().__init__()
         self.config = config
-        self.register_buffer("features", torch.from_numpy(feature_table()).float(), persistent=False)
+        self.register_buffer("features", torch.tensor(feature_table(), dtype=torch.float32), persistent=False)
         self.embedding = nn.Linear(FEATURES, config.width)
         self.fidelity = nn.Embedding(config.fidelities, config.width) if config.fidelities > 1 else None
         self.basis = Gaussians()
@@ -89,7 +90,9 @@ class CGformer(Network):
             [Convolution(config.width, len(self.basis)) for _ in range(config.convolutions)]
         )
         attention = config.layers > 0
-        self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
+        self.degrees = (
+            nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
+        )
         self.bias = (
             AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
         )
@@ -141,7 +144,9 @@ class CGformer(Network):
         t = len(listed)
         outward = listed.sum(dim=1)
         inward = torch.zeros(t, dtype=torch.long, device=outward.device)
-        inward = inward.index_add(0, batch.neighbours[:t][listed], torch.ones_like(batch.neighbours[:t][listed]))
+        inward = inward.index_add(
+            0, batch.neighbours[:t][listed], torch.ones_like(batch.neighbours[:t][listed])
+        )
         found = self.degrees(outward.clamp(max=MAX_DEGREE))
         found = found + self.degrees(inward.clamp(max=MAX_DEGREE) + MAX_DEGREE + 1)
         return found.repeat(len(batch.numbers) // t, 1)
@@ -164,4 +169,3 @@ class CGformer(Network):
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
-

@@ -1,8 +1,8 @@
 """Deep ensembles of CGformers behind scikit-learn's interface.
 
-Members differ in their initial weights and in what they are shown (Lakshminarayanan et al., NeurIPS 2017). With
-`diversity="folds"` member m never sees fold m of the labels, which serves to choose its best epoch, so that every
-label is held out by one member and `held_out_` holds honest predictions for calibration.
+Members differ in their initial weights and in what they are shown (Lakshminarayanan et al., NeurIPS 2017).
+With `diversity="folds"` member m never sees fold m of the labels, which serves to choose its best epoch,
+so that every label is held out by one member and `held_out_` holds honest predictions for calibration.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class EnsembleConfig:
     Attributes:
         network: architecture.
         train: training.
-        diversity: ``folds`` (each member leaves out another fold, if there are at least `min_validation` labels),
-            ``bootstrap`` (labels drawn with replacement; those left out choose the best epoch) or ``seeds`` (all see all).
+        diversity: ``folds`` (each member leaves out another fold, if there are at least `min_validation`
+            labels), ``bootstrap`` (labels drawn with replacement; those left out choose the best epoch) or
+            ``seeds`` (all see all).
         min_validation: with fewer labels than this nobody leaves anything out and the last epoch is taken.
         pretrain_epochs: epochs of `pretrain`.
     """
@@ -56,7 +57,9 @@ class EnsembleConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         known = {entry.name for entry in fields(cls)}
         if set(values) - known:
-            raise ValueError(f"unknown ensemble settings {sorted(set(values) - known)}; allowed are {sorted(known)}")
+            raise ValueError(
+                f"unknown ensemble settings {sorted(set(values) - known)}; allowed are {sorted(known)}"
+            )
         nested = {
             "network": CGformerConfig.from_dict(values.get("network", {})),
             "train": TrainConfig.from_dict(values.get("train", {})),
@@ -77,7 +80,9 @@ def split_rows(X: Any) -> tuple[Rows, Rows | None]:
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[1] not in (1, 2):
-        raise ValueError(f"X has shape {values.shape}; expected (n, 1) row ids, or (n, 2) with a fidelity index each")
+        raise ValueError(
+            f"X has shape {values.shape}; expected (n, 1) row ids, or (n, 2) with a fidelity index each"
+        )
     whole = values.astype(np.int64)
     if not np.array_equal(whole, values):
         raise ValueError("X must hold whole numbers: row ids of the store")
@@ -95,14 +100,20 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, store: Store, config: EnsembleConfig | None = None, members: int = 5, seed: int = 0, start_from: Any = None
+        self,
+        store: Store,
+        config: EnsembleConfig | None = None,
+        members: int = 5,
+        seed: int = 0,
+        start_from: Any = None,
     ):
         """
         Args:
             store: the graphs; X are its row ids.
             config: defaults are `EnsembleConfig()`.
             members: number of networks, at least 1.
-            seed: everything random follows from it; on one machine and number of threads, equal seeds give equal weights.
+            seed: everything random follows from it; on one machine and number of threads, equal seeds give
+                equal weights.
             start_from: a fitted ensemble whose members are the starting point of the first training.
         """
         self.store = store
@@ -148,7 +159,13 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         return [(everything[folds != m], everything[folds == m]) for m in range(self.members)]
 
     def _train(
-        self, X: Any, y: Any, train: TrainConfig, pretrained: bool, networks: list[CGformer], on_epoch: OnEpoch | None
+        self,
+        X: Any,
+        y: Any,
+        train: TrainConfig,
+        pretrained: bool,
+        networks: list[CGformer],
+        on_epoch: OnEpoch | None,
     ) -> tuple[Normaliser, list[History], Floats]:
         rows, fidelity = split_rows(X)
         y = np.asarray(y, dtype=float).reshape(-1)
@@ -156,7 +173,11 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         normaliser = Normaliser.of(y)
         histories, held_out = [], np.full(len(y), np.nan)
         for member, (network, (seen, unseen)) in enumerate(zip(networks, self._shares(len(y)), strict=True)):
-            left = (rows[unseen], y[unseen], None if fidelity is None else fidelity[unseen]) if len(unseen) else None
+            left = (
+                (rows[unseen], y[unseen], None if fidelity is None else fidelity[unseen])
+                if len(unseen)
+                else None
+            )
             trainer = Trainer(
                 network,
                 self.store,
@@ -175,7 +196,8 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         return normaliser, histories, held_out
 
     def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
-        """Train on a cheap fidelity; every later `fit` starts from these weights (its normaliser is its own)."""
+        """Train on a cheap fidelity; every later `fit` starts from these weights (its normaliser is its
+        own)."""
         networks, pretrained = self._networks()
         train = TrainConfig(**{**vars(self._settings.train), "epochs": self._settings.pretrain_epochs})
         normaliser, _, _ = self._train(X, y, train, pretrained, networks, on_epoch)
@@ -187,8 +209,8 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
         """Train on rows X (n, 1), or (n, 2) with fidelity indices, and targets y (n,).
 
-        Starts from the pre-trained weights if there are any, else from the seed: never from the last fit, so that
-        a restarted campaign ends in the same model.
+        Starts from the pre-trained weights if there are any, else from the seed: never from the last fit,
+        so that a restarted campaign ends in the same model.
         """
         networks, pretrained = self._networks()
         self.normaliser_, self.history_, self.held_out_ = self._train(
@@ -209,7 +231,8 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         return np.stack([mean for mean, _ in found]), np.stack([variance for _, variance in found])
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Mean (n,), and with `return_std` the standard deviation (n,): that of the mixture of the members."""
+        """Mean (n,), and with `return_std` the standard deviation (n,): that of the mixture of the
+        members."""
         means, variances = self._members(X)
         if not return_std:
             return means.mean(axis=0)
@@ -217,7 +240,8 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         return means.mean(axis=0), np.sqrt(spread + variances.mean(axis=0))
 
     def embed(self, X: Any) -> Floats:
-        """(n, members * width): the members' pooled embeddings side by side, scaled so that distances are means."""
+        """(n, members * width): the members' pooled embeddings side by side, scaled so that distances are
+        means."""
         check_is_fitted(self, "networks_")
         rows, _ = split_rows(X)
         parts = [embed(network, self.store, rows) for network in self.networks_]
@@ -228,11 +252,13 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "networks_")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {}
+        tensors: dict[str, torch.Tensor] = {}
         for kind, networks in (("member", self.networks_), ("pretrained", getattr(self, "pretrained_", []))):
             for index, network in enumerate(networks):
                 state = network.state_dict()
-                tensors |= {f"{kind}.{index}.{name}": value.clone().contiguous() for name, value in state.items()}
+                tensors |= {
+                    f"{kind}.{index}.{name}": value.clone().contiguous() for name, value in state.items()
+                }
         save_file(tensors, folder / "weights.safetensors")
         facts = {
             "format": FORMAT,
@@ -258,7 +284,9 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
             raise FileNotFoundError(f"{folder}: no model here (model.json is missing)")
         facts = json.loads((folder / "model.json").read_text())
         if facts.get("format") != FORMAT or facts.get("kind") != "cgformer-ensemble":
-            raise ValueError(f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain")
+            raise ValueError(
+                f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain"
+            )
         model = cls(store, EnsembleConfig.from_dict(facts["config"]), facts["members"], facts["seed"])
         tensors = load_file(folder / "weights.safetensors")
         model.networks_ = _restore(tensors, "member", model._settings.network)
@@ -277,9 +305,9 @@ def _restore(tensors: dict[str, torch.Tensor], kind: str, config: CGformerConfig
         if prefix == kind:
             states.setdefault(int(index), {})[name] = value
     networks = []
-    for index in sorted(states):
+    for _, state in sorted(states.items()):
         network = CGformer(config)
-        network.load_state_dict(states[index])
+        network.load_state_dict(state)
         networks.append(network.eval())
     return networks
 

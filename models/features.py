@@ -1,10 +1,10 @@
 """The 92 elemental node features of CGCNN, recomputed from element data.
 
 The published vectors (Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018), table S2) are one-hot bins of nine
-properties. Their bins are applied here to values of the `mendeleev` library and, for molar volume, of `pymatgen`
-(`models/data/elements.json`, written by `python -m models.features`). `DIFFERENCES` lists the bins in
-which today's element data disagrees with the published vectors; there the published bin is kept, so that released
-checkpoints see exactly what they were trained on.
+properties. Their bins are applied here to values of the `mendeleev` library and, for molar volume, of
+`pymatgen` (`models/data/elements.json`, written by `python -m models.features`). `DIFFERENCES` lists the
+bins in which today's element data disagrees with the published vectors; there the published bin is kept,
+so that released checkpoints see exactly what they were trained on.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ RANGES = {
 }
 LOGARITHMIC = {"ionisation_eV", "volume_cm3_per_mol"}
 
-#: Published bin (None: no bin set) where the recomputed one differs. Volume: gases were taken as liquids or solids
-#: by the published set, actinides have newer densities today; the electron affinity of He and Ar was left empty; Pd
-#: counts its full 4d shell as twelve.
+#: Published bin (None: no bin set) where the recomputed one differs. Volume: gases were taken as liquids
+#: or solids by the published set, actinides have newer densities today; the electron affinity of He and Ar
+#: was left empty; Pd counts its full 4d shell as twelve.
 DIFFERENCES: dict[str, dict[str, int | None]] = {
     "volume_cm3_per_mol": {
         **{"H": 4, "He": 6, "N": 4, "F": 4, "Ne": 4, "Cl": 5, "Ar": 6, "Kr": 7, "Xe": 8},
@@ -62,7 +62,8 @@ DIFFERENCES: dict[str, dict[str, int | None]] = {
 
 
 def bin_of(name: str, value: float | None) -> int | None:
-    """Bin of a continuous property (units in `COLUMNS`), clipped at both ends; None if the value is unknown."""
+    """Bin of a continuous property (units in `COLUMNS`), clipped at both ends; None if the value is
+    unknown."""
     if value is None:
         return None
     low, high = RANGES[name]

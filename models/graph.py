@@ -1,17 +1,18 @@
 """Crystal graphs and the two stores that models read rows from.
 
-A crystal becomes a `Crystal`: for every atom its nearest neighbours (12 within 8 Å, and with them every neighbour
-at the same distance as the twelfth, so that the graph does not depend on the order of atoms), and all pairs
-of atoms within 8 Å with the distance of every periodic image, from which spatial encodings are made.
+A crystal becomes a `Crystal`: for every atom its nearest neighbours (12 within 8 Å, and with them every
+neighbour at the same distance as the twelfth, so that the graph does not depend on the order of atoms),
+and all pairs of atoms within 8 Å with the distance of every periodic image, from which spatial encodings
+are made.
 
-`GraphStore` holds arbitrary structures. `HostGraphs` holds one graph and many decorations of it: rows differ in
-what sits on the sites, not in where the sites are. Both hand out `GraphBatch`es by row id.
+`GraphStore` holds arbitrary structures. `HostGraphs` holds one graph and many decorations of it: rows
+differ in what sits on the sites, not in where the sites are. Both hand out `GraphBatch`es by row id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
 
@@ -39,7 +40,8 @@ class Crystal:
 
     Attributes:
         numbers: (n,) uint8 atomic numbers; 0 is a vacant site.
-        neighbours: (n, k) int32 index of each neighbour, by distance; where an atom has fewer than k, its own.
+        neighbours: (n, k) int32 index of each neighbour, by distance; where an atom has fewer than k, its
+            own.
         lengths: (n, k) float32 distance in Å, infinite where there is no neighbour.
         pairs: (2, p) int32 centre and other atom of every pair image within the cutoff, self included.
         distances: (p,) float32 distance in Å of every pair image.
@@ -75,8 +77,8 @@ class Crystal:
             atoms: a crystal; always taken as periodic in three directions.
             name: for messages.
             neighbours: how many nearest neighbours an atom listens to, if that many lie within 8 Å.
-            whole_shells: also take the neighbours that are as far as the last one; False cuts the shell where the
-                search happens to put it, as the released code does.
+            whole_shells: also take the neighbours that are as far as the last one; False cuts the shell
+                where the search happens to put it, as the released code does.
 
         Raises:
             ValueError: no atoms, no volume, coordinates that are not finite, an element without features.
@@ -118,12 +120,17 @@ def check_structure(atoms: Atoms, name: str) -> None:
     if not (np.isfinite(atoms.positions).all() and np.isfinite(np.asarray(atoms.cell)).all()):
         raise ValueError(f"{name}: positions or cell are not finite numbers")
     if abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-3:
-        raise ValueError(f"{name}: has no periodic cell with a volume; crystal graphs need three lattice vectors")
+        raise ValueError(
+            f"{name}: has no periodic cell with a volume; crystal graphs need three lattice vectors"
+        )
     check_numbers(atoms.numbers, name)
 
 
-def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Centre, other atom and distance (Å) of all pair images within a cutoff, by centre and then by distance."""
+def pair_images(
+    atoms: Atoms, cutoff_A: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Centre, other atom and distance (Å) of all pair images within a cutoff, by centre and then by
+    distance."""
     cell = np.ascontiguousarray(np.asarray(atoms.cell), dtype=float)
     positions = np.ascontiguousarray(atoms.get_positions(wrap=True, pbc=True), dtype=float)
     centre, other, _, distance = find_points_in_spheres(
@@ -139,8 +146,8 @@ def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArr
 class GraphBatch:
     """Crystals laid out one after another: b crystals, t atoms in all, k neighbours.
 
-    With `shared` the geometry is that of one crystal of n = t / b atoms and holds for all: `lengths` is (n, k),
-    and `pair_index` counts in one (n, n) matrix instead of in (b, n, n).
+    With `shared` the geometry is that of one crystal of n = t / b atoms and holds for all: `lengths` is
+    (n, k), and `pair_index` counts in one (n, n) matrix instead of in (b, n, n).
 
     Attributes:
         numbers: (t,) atomic numbers.
@@ -153,6 +160,7 @@ class GraphBatch:
         pair_lengths: (p,) Å.
         nearest: (p,) bool, minimum images.
         fidelity: (b,) index of the fidelity that is asked for.
+        complete: whether every atom has k neighbours.
         hops: (b or 1, n, n) or None if not asked for.
     """
 
@@ -166,6 +174,7 @@ class GraphBatch:
     pair_lengths: torch.Tensor
     nearest: torch.Tensor
     fidelity: torch.Tensor
+    complete: bool
     shared: bool = False
     hops: torch.Tensor | None = None
 
@@ -175,14 +184,15 @@ class GraphBatch:
         return int(self.sizes.max())
 
     def to(self, device: torch.device | str) -> GraphBatch:
-        moved = {
-            name: value.to(device) if isinstance(value, torch.Tensor) else value
-            for name, value in vars(self).items()
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
-        return GraphBatch(**moved)
+        return replace(self, **moved)
 
 
-def collate(crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False) -> GraphBatch:
+def collate(
+    crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False
+) -> GraphBatch:
     """Lay crystals of any sizes out in one batch."""
     sizes = np.array([len(crystal) for crystal in crystals])
     n, k = sizes.max(), max(crystal.lengths.shape[1] for crystal in crystals)
@@ -214,6 +224,7 @@ def collate(crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, 
         pair_lengths=torch.from_numpy(np.concatenate([crystal.distances for crystal in crystals])),
         nearest=torch.from_numpy(np.concatenate([crystal.nearest for crystal in crystals])),
         fidelity=torch.as_tensor([0] * len(crystals) if fidelity is None else list(fidelity)),
+        complete=bool(np.isfinite(lengths).all()),
         hops=steps,
     )
 
@@ -232,10 +243,20 @@ class Store(Protocol):
     ) -> GraphBatch: ...
 
 
-class GraphStore:
+class _NotCloned:
+    """scikit-learn's `clone` copies what an estimator holds; graphs are never changed, so they are shared
+    instead."""
+
+    def __sklearn_clone__(self) -> Self:
+        return self
+
+
+class GraphStore(_NotCloned):
     """Crystal graphs of a list of structures; row i is structure i."""
 
-    def __init__(self, structures: Sequence[Atoms], names: Sequence[str] | None = None, whole_shells: bool = True):
+    def __init__(
+        self, structures: Sequence[Atoms], names: Sequence[str] | None = None, whole_shells: bool = True
+    ):
         """Build all graphs (about 5 ms for 80 atoms).
 
         Raises:
@@ -261,7 +282,7 @@ class GraphStore:
         )
 
 
-class HostGraphs:
+class HostGraphs(_NotCloned):
     """One shared graph of a host's sites and many decorations of it."""
 
     def __init__(self, sites: Atoms, numbers: NDArray[Any]):
@@ -275,7 +296,9 @@ class HostGraphs:
         """
         numbers = np.asarray(numbers)
         if numbers.ndim != 2 or numbers.shape[1] != len(sites):
-            raise ValueError(f"numbers has shape {numbers.shape}; expected (rows, {len(sites)}), one column a site")
+            raise ValueError(
+                f"numbers has shape {numbers.shape}; expected (rows, {len(sites)}), one column a site"
+            )
         check_numbers(numbers, "numbers")
         self.numbers = numbers.astype(np.uint8, copy=False)
         self.crystal = Crystal.from_atoms(sites, "host sites")
@@ -311,6 +334,7 @@ class HostGraphs:
             pair_lengths=one.pair_lengths,
             nearest=one.nearest,
             fidelity=torch.zeros(b, dtype=torch.long) if fidelity is None else torch.from_numpy(fidelity),
+            complete=one.complete,
             shared=True,
             hops=one.hops if hops else None,
         )
@@ -319,7 +343,8 @@ class HostGraphs:
 def batches(sizes: NDArray[np.int64], max_pairs: int, max_rows: int) -> Iterator[NDArray[np.int64]]:
     """Split positions 0..len(sizes)-1 into groups of similar size, so that padding and memory stay small.
 
-    A group of b crystals, the largest with n atoms, obeys b * n * n <= max_pairs (or b = 1) and b <= max_rows.
+    A group of b crystals, the largest with n atoms, obeys b * n * n <= max_pairs (or b = 1) and b <=
+    max_rows.
     """
     order = np.argsort(sizes, kind="stable")
     start = 0

@@ -40,9 +40,9 @@ class Gaussians(nn.Module):
 class Convolution(nn.Module):
     """CGCNN's gated convolution (Xie & Grossman 2018, eq. 5), v_i <- v_i + sum_j gate(z_ij) * core(z_ij).
 
-    The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not once per
-    bond, the bond part once per bond and, where crystals share a graph, once for all of them. A layer norm
-    stands in for CGCNN's batch norms, so that a prediction never depends on its batch.
+    The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not
+    once per bond, the bond part once per bond and, where crystals share a graph, once for all of them. A
+    layer norm stands in for CGCNN's batch norms, so that a prediction never depends on its batch.
     """
 
     def __init__(self, width: int, bond_width: int, neighbours: int = 12):
@@ -55,14 +55,18 @@ class Convolution(nn.Module):
 
     def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
-        t, k = batch.neighbours.shape
+        t = len(nodes)
         other = self.other(nodes).index_select(0, batch.neighbours.reshape(-1))
         geometry = self.bond(bonds)
         shape = (-1, *geometry.shape)  # (1, t, k, 2w), or (b, n, k, 2w) over a shared graph
-        mixed = other.view(shape) + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1]) + geometry
+        mixed = (
+            other.view(shape)
+            + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1])
+            + geometry
+        )
         gate, core = mixed.chunk(2, dim=-1)
         messages = torch.sigmoid(gate) * functional.silu(core)
-        if not torch.isfinite(batch.lengths).all():
+        if not batch.complete:
             messages = messages * torch.isfinite(batch.lengths)[..., None]
         return nodes + self.norm(messages.sum(dim=-2).view(t, -1) * self.scale)
 
@@ -73,15 +77,16 @@ class AttentionBias(nn.Module):
     The forms of the spatial encoding (m heads):
 
     * ``rbf``: a radial basis of the minimum-image distance, fading to zero at 8 Å.
-    * ``images``: log(1/n + sum over the periodic images of g(distance)), with g >= 0 a radial basis that fades
-      at 8 Å and n the number of atoms. The softmax then weighs every image by its own distance plus the whole crystal uniformly,
-      and a supercell gives exactly the prediction of its cell (the image sums of Crystalformer, Taniai et al.,
-      ICLR 2024, with a global floor).
-    * ``hop``: a learned value for every number of bonds on the shortest path (Graphormer, Ying et al., 2021, eq. 6).
+    * ``images``: log(1/n + sum over the periodic images of g(distance)), with g >= 0 a radial basis that
+      fades at 8 Å and n the number of atoms. The softmax then weighs every image by its own distance plus
+      the whole crystal uniformly, and a supercell gives exactly the prediction of its cell (the image sums
+      of Crystalformer, Taniai et al., ICLR 2024, with a global floor).
+    * ``hop``: a learned value for every number of bonds on the shortest path (Graphormer, Ying et al.,
+      2021, eq. 6).
     * ``none``: attention that sees no distances.
 
-    The edge encoding adds, for every bond of the graph between the two atoms, a linear map of its distance expansion
-    (Graphormer eq. 7 with paths of one bond).
+    The edge encoding adds, for every bond of the graph between the two atoms, a linear map of its distance
+    expansion (Graphormer eq. 7 with paths of one bond).
     """
 
     def __init__(self, heads: int, spatial: Spatial, edges: bool, bond_width: int):
@@ -89,7 +94,10 @@ class AttentionBias(nn.Module):
         self.heads, self.spatial = heads, spatial
         self.basis = Gaussians(step_A=0.5, smooth=True)
         if spatial in ("rbf", "images"):
-            self.radial = nn.Parameter(torch.zeros(len(self.basis), heads))
+            # Images start near the uniform floor: softplus(-4) = 0.02.
+            self.radial = nn.Parameter(
+                torch.full((len(self.basis), heads), 0.0 if spatial == "rbf" else -4.0)
+            )
         if spatial == "hop":
             self.hop = nn.Parameter(torch.zeros(MAX_HOPS + 1, heads))
         self.edge = nn.Linear(bond_width, heads, bias=False) if edges else None
@@ -106,9 +114,10 @@ class AttentionBias(nn.Module):
             bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
         elif self.spatial == "rbf":
             near = batch.nearest
-            bias = bias.index_add(0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial)
+            bias = bias.index_add(
+                0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial
+            )
         elif self.spatial == "images":
-            # Starts at g = 0: at the uniform floor alone. exp(radial) - 1 would go negative, softplus would start far off.
             value = self.basis(batch.pair_lengths) @ functional.softplus(self.radial)
             uniform = (1.0 / batch.sizes[:count]).repeat_interleave(n * n)
             bias = torch.log(bias.index_add(0, batch.pair_index, value) + uniform[:, None])

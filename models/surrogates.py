@@ -33,7 +33,15 @@ def composition_features(numbers: NDArray[Any]) -> Floats:
 
     numbers = np.asarray(numbers)
     check_numbers(numbers, "numbers")
-    names = ["group", "period", "electronegativity", "radius_pm", "ionisation_eV", "affinity_eV", "volume_cm3_per_mol"]
+    names = [
+        "group",
+        "period",
+        "electronegativity",
+        "radius_pm",
+        "ionisation_eV",
+        "affinity_eV",
+        "volume_cm3_per_mol",
+    ]
     table = np.full((104, len(names) + 1), np.nan)
     for z, row in element_data().items():
         table[z, :-1] = [np.nan if row[name] is None else row[name] for name in names]
@@ -60,7 +68,9 @@ class _OnFeatures(RegressorMixin, BaseEstimator):
     def _rows(self, X: Any) -> Floats:
         rows, _ = split_rows(X)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self.features)):
-            raise ValueError(f"row ids must be 0 to {len(self.features) - 1}; got {rows.min()} to {rows.max()}")
+            raise ValueError(
+                f"row ids must be 0 to {len(self.features) - 1}; got {rows.min()} to {rows.max()}"
+            )
         return np.asarray(self.features)[rows]
 
     def _checked(self, X: Any, y: Any) -> tuple[Floats, Floats]:
@@ -72,7 +82,7 @@ class _OnFeatures(RegressorMixin, BaseEstimator):
     def embed(self, X: Any) -> Floats:
         """The standardised features (n, d)."""
         check_is_fitted(self, "scaler_")
-        return self.scaler_.transform(self._rows(X))
+        return (self._rows(X) - self.scaler_.mean_) / self.scaler_.scale_
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         raise NotImplementedError
@@ -110,6 +120,8 @@ class CompositionForest(_OnFeatures):
     def _trees(self, X: Any) -> Floats:
         check_is_fitted(self, "forest_")
         features = self._rows(X).astype(np.float32)
+        if not len(features):
+            return np.zeros((self.trees, 0))
         return np.stack([tree.predict(features) for tree in self.forest_.estimators_])
 
     def predict_members(self, X: Any) -> Floats:
@@ -146,7 +158,7 @@ class CompositionGP(_OnFeatures):
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Posterior mean (n,) and standard deviation (n,) of the latent function: label noise is not in it."""
+        """Posterior mean (n,) and standard deviation (n,) of the latent function, without label noise."""
         check_is_fitted(self, "process_")
         features = self.embed(X)
         parts = [features[start : start + CHUNK] for start in range(0, max(len(features), 1), CHUNK)]
@@ -162,8 +174,9 @@ class CompositionGP(_OnFeatures):
     def predict_members(self, X: Any, frequencies: int = 512) -> Floats:
         """(members, n): functions drawn from the posterior by pathwise conditioning.
 
-        A draw is a random-Fourier prior draw plus its kernel-weighted correction at the labels (Wilson et al., ICML 2020,
-        eq. 13), so that one draw is the same function wherever and however often it is evaluated.
+        A draw is a random-Fourier prior draw plus its kernel-weighted correction at the labels (Wilson et
+        al., ICML 2020, eq. 13), so that one draw is the same function wherever and however often it is
+        evaluated.
         """
         check_is_fitted(self, "process_")
         process, features = self.process_, self.embed(X)

@@ -1,7 +1,8 @@
 """One trainer for every network: robust for ten labels, indifferent to a restart.
 
-Every epoch draws from a generator seeded by (seed, epoch), and the learning rate is a function of the epoch alone:
-so a training that is interrupted and resumed from `Trainer.save` ends in the same weights as one that was not.
+Every epoch draws from a generator seeded by (seed, epoch), and the learning rate is a function of the
+epoch alone: so a training that is interrupted and resumed from `Trainer.save` ends in the same weights as
+one that was not.
 """
 
 from __future__ import annotations
@@ -54,20 +55,22 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the labels.
-        min_steps: optimiser steps at least; a handful of labels is passed over more often until they are done.
+        min_steps: optimiser steps at least; a handful of labels is passed over more often until they are
+            done.
         batch_size: labels per optimiser step.
         learning_rate: at the peak; linear warm-up over the first tenth, then a cosine to a hundredth of it.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         patience: epochs without a better validation error before stopping; 0 never stops early.
         pretrained_rate: factor on the learning rate of everything but the head when fine-tuning.
-        frozen: names (prefixes) of parameters that fine-tuning leaves alone, e.g. ("embedding", "convolutions").
-        max_pairs: atoms squared that go through the network at once; larger batches are split, the gradient is
-            the same. Bounds memory.
+        frozen: names (prefixes) of parameters that fine-tuning leaves alone, e.g. ("embedding",
+            "convolutions").
+        max_pairs: atoms squared that go through the network at once; larger batches are split, the
+            gradient is the same. Bounds memory.
     """
 
-    epochs: int = 80
-    min_steps: int = 300
+    epochs: int = 60
+    min_steps: int = 200
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -88,7 +91,9 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         known = {entry.name for entry in fields(cls)}
         if set(values) - known:
-            raise ValueError(f"unknown training settings {sorted(set(values) - known)}; allowed are {sorted(known)}")
+            raise ValueError(
+                f"unknown training settings {sorted(set(values) - known)}; allowed are {sorted(known)}"
+            )
         return cls(**{**values, "frozen": tuple(values.get("frozen", ()))})
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,14 +183,15 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self._groups(pretrained), weight_decay=config.weight_decay)
 
     def _groups(self, pretrained: bool) -> list[dict[str, Any]]:
-        head, body = [], []
+        head: list[nn.Parameter] = []
+        body: list[nn.Parameter] = []
         for name, parameter in self.network.named_parameters():
             frozen = pretrained and name.startswith(self.config.frozen) if self.config.frozen else False
             parameter.requires_grad_(not frozen)
             if not frozen:
                 (head if name.startswith("head") else body).append(parameter)
         factor = self.config.pretrained_rate if pretrained else 1.0
-        groups = [{"params": head, "factor": 1.0}, {"params": body, "factor": factor}]
+        groups: list[dict[str, Any]] = [{"params": head, "factor": 1.0}, {"params": body, "factor": factor}]
         return [group for group in groups if group["params"]]
 
     def rate(self, progress: float) -> float:
@@ -251,7 +257,9 @@ class Trainer:
             (loss.sum() / len(chosen)).backward()
             total += float(loss.sum().detach())
         if not math.isfinite(total):
-            raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}; lower learning_rate or clip")
+            raise FloatingPointError(
+                f"training diverged in epoch {self.epoch + 1}; lower learning_rate or clip"
+            )
         return total
 
     def _validate(self) -> None:
@@ -289,7 +297,9 @@ class Trainer:
         state = json.loads((folder / "trainer.json").read_text())
         tensors = load_file(folder / state["weights"])
         part = {
-            prefix: {k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")}
+            prefix: {
+                k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")
+            }
             for prefix in ("network", "best", "optimiser")
         }
         self.network.load_state_dict(part["network"])
@@ -319,7 +329,8 @@ def predict(
     fidelity: Rows | None = None,
     max_pairs: int = 600_000,
 ) -> tuple[Floats, Floats]:
-    """Mean (n,) and variance (n,) of the rows' targets, in the targets' units; no variance head gives zeros."""
+    """Mean (n,) and variance (n,) of the rows' targets, in the targets' units; no variance head gives
+    zeros."""
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device

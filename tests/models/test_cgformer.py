@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+from models.cgformer import CGformer, CGformerConfig
+from models.graph import GraphStore, HostGraphs
+
+SPATIAL = ["none", "hop", "rbf", "images"]
+
+
+def network(spatial: str = "rbf", **kwargs) -> CGformer:
+    """A network whose every parameter is random, so that no encoding is silent."""
+    torch.manual_seed(0)
+    made = CGformer(CGformerConfig(width=16, heads=2, spatial=spatial, head_width=16, **kwargs))
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.double().eval()
+
+
+def values(made: CGformer, structures: list[Atoms]) -> np.ndarray:
+    store = GraphStore(structures)
+    with torch.no_grad():
+        return made(store.batch(np.arange(len(store)), hops=made.needs_hops))[:, 0].numpy()
+
+
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_padded_batches_equal_single_crystals(spatial, rattled, nasicon):
+    made, structures = network(spatial), [*rattled, nasicon]
+    single = np.concatenate([values(made, [atoms]) for atoms in structures])
+    np.testing.assert_allclose(values(made, structures), single, atol=1e-5)
+    assert np.ptp(single) > 1e-2
+
+
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_prediction_is_invariant(spatial, rattled, nasicon):
+    """Origin, order of atoms, equivalent images, rotation, choice of lattice vectors; with and without
+    symmetry."""
+    rng = np.random.default_rng(1)
+    made = network(spatial, layers=2, convolutions=2)
+    for atoms in [*rattled, nasicon, bulk("NaCl", "rocksalt", a=5.64, cubic=True)]:
+        expected = values(made, [atoms])
+        changed = [atoms.copy() for _ in range(5)]
+        changed[0].positions += [1.234, -0.7, 2.1]
+        changed[1] = atoms[rng.permutation(len(atoms))]
+        changed[2].positions += rng.integers(-2, 3, (len(atoms), 3)) @ atoms.cell[:]
+        changed[3].rotate(33, (1, 2, 3), rotate_cell=True)
+        changed[4].set_cell(np.array([[1, 0, 0], [-1, 1, 0], [1, 1, 1]]) @ atoms.cell[:])
+        for other in changed:
+            np.testing.assert_allclose(values(made, [other]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("spatial", ["none", "images"])
+def test_a_supercell_predicts_exactly_its_cell(spatial, rattled):
+    made = network(spatial, edges=False, layers=2)
+    for atoms in rattled:
+        expected = values(made, [atoms])
+        for repeat in [(2, 1, 1), (1, 2, 2)]:
+            np.testing.assert_allclose(values(made, [atoms * repeat]), expected, atol=1e-5)
+
+
+def test_minimum_image_bias_changes_little_in_a_supercell(nasicon):
+    """Not exact, for the farther image of a pair is not seen in the small cell: a fraction of what
+    chemistry does."""
+    made = network("rbf")
+    doped = nasicon.copy()
+    doped.numbers[doped.numbers == 40] = 22
+    chemistry = abs(values(made, [doped]) - values(made, [nasicon]))
+    assert abs(values(made, [nasicon * (2, 1, 1)]) - values(made, [nasicon])) < 0.5 * chemistry
+
+
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_shared_host_equals_separate_graphs(spatial, nasicon, decorations):
+    made = network(spatial)
+    host = HostGraphs(nasicon, decorations[:4])
+    structures = []
+    for numbers in decorations[:4]:
+        atoms = nasicon.copy()
+        atoms.numbers = numbers
+        structures.append(atoms)
+    with torch.no_grad():
+        shared = made(host.batch(np.arange(4), hops=made.needs_hops))[:, 0].numpy()
+    np.testing.assert_allclose(shared, values(made, structures), atol=1e-8)
+    assert np.ptp(shared) > 1e-3
+
+
+def test_every_atom_reaches_every_other(nasicon):
+    """Without convolutions a change of one atom moves the vector of the farthest: attention is global."""
+    made = network("rbf", convolutions=0, edges=False)
+    changed = nasicon.copy()
+    changed.numbers[0] = 3
+    far = int(np.argmax(nasicon.get_distances(0, range(len(nasicon)), mic=True)))
+    with torch.no_grad():
+        before = made.nodes(GraphStore([nasicon]).batch(np.array([0])))
+        after = made.nodes(GraphStore([changed]).batch(np.array([0])))
+    assert (before[far] - after[far]).abs().max() > 1e-6
+
+
+def test_distance_matters_beyond_neighbours(nasicon):
+    """The spatial encoding tells two arrangements apart whose bonds alone do not."""
+    made = network("rbf", convolutions=0, edges=False, centrality=False)
+    blind = network("none", convolutions=0, edges=False, centrality=False)
+    rng = np.random.default_rng(2)
+    shuffled = nasicon.copy()
+    shuffled.numbers = rng.permutation(nasicon.numbers)
+    assert abs(values(blind, [shuffled]) - values(blind, [nasicon])) < 1e-9
+    assert abs(values(made, [shuffled]) - values(made, [nasicon])) > 1e-6
+
+
+def test_vacant_sites_are_seen_but_not_pooled(nasicon):
+    made = network()
+    all_vacant = nasicon.copy()
+    all_vacant.numbers[:] = 0
+    assert np.isfinite(values(made, [all_vacant])).all()
+    assert np.abs(made.embed(GraphStore([all_vacant]).batch(np.array([0]))).detach().numpy()).max() == 0
+    one = nasicon.copy()
+    one.numbers[0] = 0
+    removed = one[1:]
+    assert abs(values(made, [one]) - values(made, [removed])) > 1e-6
+
+
+def test_isolated_and_single_atoms_predict_finite_numbers():
+    lonely = [Atoms("Na", cell=[20] * 3, pbc=True), Atoms("Po", cell=[3.35] * 3, pbc=True)]
+    for spatial in SPATIAL:
+        assert np.isfinite(values(network(spatial), lonely)).all()
+
+
+def test_variance_head_and_fidelity_input(nasicon):
+    made = network(fidelities=2, variance=True)
+    store = GraphStore([nasicon, nasicon])
+    with torch.no_grad():
+        out = made(store.batch(np.arange(2), np.array([0, 1]))).numpy()
+    assert abs(out[0, 0] - out[1, 0]) > 1e-4
+    assert np.abs(out[:, 1]).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("values_", "message"),
+    [
+        ({"heads": 5}, "heads must divide width"),
+        ({"width": 0}, "at least 1"),
+        ({"depth": 3}, "unknown model settings"),
+    ],
+)
+def test_bad_architectures_are_refused(values_, message):
+    with pytest.raises(ValueError, match=message):
+        CGformerConfig.from_dict(values_)

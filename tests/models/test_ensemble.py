@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from models.cgformer import CGformerConfig
+from models.ensemble import CGformerEnsemble, EnsembleConfig, split_rows
+from models.graph import HostGraphs
+from models.training import TrainConfig
+
+CONFIG = EnsembleConfig(
+    network=CGformerConfig(width=8, heads=2, head_width=8),
+    train=TrainConfig(epochs=10, min_steps=0, batch_size=8),
+    pretrain_epochs=5,
+)
+
+
+@pytest.fixture(scope="module")
+def store(nasicon, decorations) -> HostGraphs:
+    return HostGraphs(nasicon, decorations)
+
+
+@pytest.fixture(scope="module")
+def y(store) -> np.ndarray:
+    return 0.3 + (store.numbers == 22).mean(axis=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(store, y) -> CGformerEnsemble:
+    return CGformerEnsemble(store, CONFIG, members=3, seed=5).fit(np.arange(30)[:, None], y[:30])
+
+
+def test_interface(fitted, store):
+    X = np.arange(60)[:, None]
+    mean, sigma = fitted.predict(X, return_std=True)
+    members = fitted.predict_members(X)
+    assert mean.shape == sigma.shape == (60,)
+    assert members.shape == (3, 60)
+    np.testing.assert_allclose(mean, members.mean(axis=0))
+    np.testing.assert_allclose(sigma, members.std(axis=0, ddof=1))
+    assert (sigma > 0).all()
+    assert fitted.embed(X).shape == (60, 24)
+    assert np.isfinite(fitted.held_out_).sum() == 18  # three of five folds
+
+
+def test_equal_seeds_give_equal_models_and_others_do_not(fitted, store, y):
+    X = np.arange(60)[:, None]
+    again = clone(fitted).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    refit = fitted.__class__(store, CONFIG, members=3, seed=5).fit(X[:10], y[:10]).fit(X[:30], y[:30])
+    np.testing.assert_array_equal(refit.predict(X), fitted.predict(X))
+    other = CGformerEnsemble(store, CONFIG, members=3, seed=6).fit(X[:30], y[:30])
+    assert np.abs(other.predict(X) - fitted.predict(X)).max() > 1e-4
+
+
+def test_clone_shares_the_store(fitted, store):
+    assert clone(fitted).store is store
+
+
+def test_saved_and_loaded_predicts_the_same(fitted, store, tmp_path):
+    fitted.save(tmp_path)
+    X = np.arange(60)[:, None]
+    loaded = CGformerEnsemble.load(tmp_path, store)
+    np.testing.assert_array_equal(loaded.predict_members(X), fitted.predict_members(X))
+    assert {p.name for p in tmp_path.iterdir()} == {"model.json", "weights.safetensors"}
+    facts = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(facts | {"format": 99}))
+    with pytest.raises(ValueError, match="not a CGformer ensemble of format 1"):
+        CGformerEnsemble.load(tmp_path, store)
+    with pytest.raises(FileNotFoundError, match="no model here"):
+        CGformerEnsemble.load(tmp_path / "nowhere", store)
+
+
+def test_pretraining_is_where_a_fit_starts(store, y, tmp_path):
+    X = np.arange(60)[:, None]
+    model = CGformerEnsemble(store, CONFIG, members=2, seed=1).pretrain(X, 2 * y + 1)
+    before = model.pretrained_[0].embedding.weight.clone()
+    assert np.isfinite(model.predict(X)).all()
+    model.fit(X[:12], y[:12])
+    assert (model.pretrained_[0].embedding.weight == before).all()
+    model.save(tmp_path)
+    loaded = CGformerEnsemble.load(tmp_path, store).fit(X[:12], y[:12])
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    scratch = CGformerEnsemble(store, CONFIG, members=2, seed=1).fit(X[:12], y[:12])
+    assert np.abs(model.predict(X) - y).mean() < np.abs(scratch.predict(X) - y).mean()
+
+
+@pytest.mark.parametrize("diversity", ["bootstrap", "seeds"])
+def test_other_diversities(diversity, store, y):
+    config = EnsembleConfig(
+        network=CONFIG.network, train=TrainConfig(epochs=2, min_steps=0), diversity=diversity
+    )
+    model = CGformerEnsemble(store, config, members=2).fit(np.arange(25)[:, None], y[:25])
+    _, sigma = model.predict(np.arange(60)[:, None], return_std=True)
+    assert (sigma > 0).all()
+
+
+def test_fidelity_column(store, y):
+    network = CGformerConfig(width=8, heads=2, head_width=8, fidelities=2)
+    config = EnsembleConfig(network=network, train=TrainConfig(epochs=30, min_steps=0, batch_size=8))
+    rows = np.arange(40)
+    X = np.column_stack([rows, rows % 2])
+    model = CGformerEnsemble(store, config, members=1).fit(X, y[:40] + 0.5 * X[:, 1])
+    low = model.predict(np.column_stack([rows, 0 * rows]))
+    high = model.predict(np.column_stack([rows, 0 * rows + 1]))
+    assert 0.25 < (high - low).mean() < 0.75
+
+
+def test_one_label_and_one_member(store):
+    model = CGformerEnsemble(store, CONFIG, members=1).fit([[3]], [0.4])
+    mean, sigma = model.predict([[3], [4]], return_std=True)
+    assert np.isfinite(mean).all()
+    assert (sigma == 0).all()
+
+
+def test_progress_counts_through_all_members(store, y):
+    told = []
+    CGformerEnsemble(store, CONFIG, members=2).fit(
+        np.arange(8)[:, None], y[:8], on_epoch=lambda *a: told.append(a)
+    )
+    assert [a[0] for a in told] == list(range(1, 21))
+    assert {a[1] for a in told} == {20}
+
+
+def test_rows_are_checked():
+    assert split_rows([3, 4])[0].tolist() == [3, 4]
+    with pytest.raises(ValueError, match=r"expected \(n, 1\)"):
+        split_rows(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="whole numbers"):
+        split_rows([[0.5]])
+    with pytest.raises(ValueError, match="diversity must be"):
+        EnsembleConfig(diversity="luck")
+    with pytest.raises(ValueError, match="unknown ensemble settings"):
+        EnsembleConfig.from_dict({"member": 3})
+    assert EnsembleConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG

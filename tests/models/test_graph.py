@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.geometry import get_distances
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.graph import CUTOFF_A, Crystal, GraphStore, HostGraphs, batches, pair_images
+
+
+def test_pairs_are_all_images_and_agree_with_minimum_image_distances(rattled):
+    for atoms in rattled:
+        graph = Crystal.from_atoms(atoms)
+        _, expected = get_distances(atoms.positions, cell=atoms.cell, pbc=True)
+        shortest = np.full((len(atoms), len(atoms)), np.inf)
+        shortest[tuple(graph.pairs[:, graph.nearest])] = graph.distances[graph.nearest]
+        within = expected < CUTOFF_A - 1e-6
+        np.testing.assert_allclose(shortest[within], expected[within], atol=1e-5)
+
+
+def test_pair_images_agree_with_pymatgen_objects(rattled):
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    for atoms in rattled:
+        centre, _, distance = pair_images(atoms, CUTOFF_A)
+        theirs = AseAtomsAdaptor.get_structure(atoms).get_all_neighbors(CUTOFF_A)
+        for i, shell in enumerate(theirs):
+            np.testing.assert_allclose(distance[centre == i], sorted(x.nn_distance for x in shell), atol=1e-6)
+
+
+def test_twelve_neighbours_and_the_whole_shell(rattled):
+    assert Crystal.from_atoms(rattled[2]).lengths.shape[1] == 12
+    simple_cubic = Atoms("Po", cell=[3.35] * 3, pbc=True)
+    whole = Crystal.from_atoms(simple_cubic)
+    assert np.isfinite(whole.lengths).sum() == 18  # 6 + 12: the twelfth lies within the second shell
+    cut = Crystal.from_atoms(simple_cubic, whole_shells=False)
+    assert np.isfinite(cut.lengths).sum() == 12
+
+
+def test_few_neighbours_isolated_atoms_and_one_atom_cells_have_graphs():
+    isolated = Crystal.from_atoms(Atoms("Na", cell=[20] * 3, pbc=True))
+    assert not np.isfinite(isolated.lengths).any()
+    assert isolated.hops.tolist() == [[0]]
+    sparse = Crystal.from_atoms(Atoms("Na2", positions=[[0, 0, 0], [3, 0, 0]], cell=[6, 20, 20], pbc=True))
+    assert np.isfinite(sparse.lengths).sum(axis=1).tolist() == [4, 4]  # 3 Å twice, 6 Å twice
+
+
+@pytest.mark.parametrize(
+    ("atoms", "message"),
+    [
+        (Atoms(cell=[3] * 3), "odd: has no atoms"),
+        (Atoms("Na"), "odd: has no periodic cell"),
+        (Atoms("Na", positions=[[np.nan, 0, 0]], cell=[3] * 3), "odd: positions or cell are not finite"),
+        (Atoms("Db", cell=[3] * 3), "odd: no elemental features for Db"),
+    ],
+)
+def test_what_is_no_crystal_is_refused_in_one_line(atoms, message):
+    with pytest.raises(ValueError, match=message):
+        GraphStore([atoms], ["odd"])
+
+
+def test_hops_count_bonds():
+    chain = Atoms("Na4", positions=[[i * 3.0, 0, 0] for i in range(4)], cell=[12, 30, 30], pbc=True)
+    graph = Crystal.from_atoms(chain, neighbours=2)
+    assert graph.hops[0].tolist() == [0, 1, 2, 1]
+
+
+def test_host_batches_equal_batches_of_single_crystals(nasicon, decorations):
+    host = HostGraphs(nasicon, decorations[:3])
+    structures = []
+    for numbers in decorations[:3]:
+        atoms = nasicon.copy()
+        atoms.numbers = numbers
+        structures.append(atoms)
+    one, many = host.batch(np.array([2, 0])), GraphStore(structures).batch(np.array([2, 0]))
+    assert one.numbers.tolist() == many.numbers.tolist()
+    assert one.neighbours.tolist() == many.neighbours.tolist()
+    np.testing.assert_array_equal(np.tile(one.lengths, (2, 1)), many.lengths)
+
+
+def test_host_refuses_what_does_not_fit(nasicon):
+    with pytest.raises(ValueError, match=r"expected \(rows, 126\)"):
+        HostGraphs(nasicon, np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="Rf"):
+        HostGraphs(nasicon, np.full((2, 126), 104))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 3000), st.integers(1, 8))
+def test_batches_cover_everything_once_within_bounds(sizes, max_pairs, max_rows):
+    parts = list(batches(np.array(sizes), max_pairs, max_rows))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(sizes)))
+    for part in parts:
+        largest = max(sizes[i] for i in part)
+        assert len(part) <= max_rows
+        assert len(part) == 1 or len(part) * largest**2 <= max_pairs
+
+
+def test_graph_does_not_depend_on_a_lattice_vector_choice():
+    cell = bulk("NaCl", "rocksalt", a=5.64)
+    skewed = cell.copy()
+    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [0, 2, 1]]) @ cell.cell[:])
+    first, second = Crystal.from_atoms(cell), Crystal.from_atoms(skewed)
+    np.testing.assert_allclose(first.lengths, second.lengths, atol=1e-5)
+    np.testing.assert_allclose(np.sort(first.distances), np.sort(second.distances), atol=1e-5)

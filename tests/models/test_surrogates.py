@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from models.surrogates import CompositionForest, CompositionGP, composition_features
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(300, 4))
+    return features, features[:, 0] + 0.5 * np.sin(3 * features[:, 1])
+
+
+@pytest.mark.parametrize("kind", [CompositionForest, CompositionGP])
+def test_interface(kind, data):
+    features, y = data
+    X = np.arange(300)[:, None]
+    model = kind(features, members=4, seed=2).fit(X[:120], y[:120])
+    mean, sigma = model.predict(X, return_std=True)
+    assert mean.shape == sigma.shape == (300,)
+    assert (sigma >= 0).all()
+    assert model.predict_members(X).shape == (4, 300)
+    assert len(model.embed(X)) == 300
+    error = np.abs(mean[120:] - y[120:]).mean()
+    assert error < 0.6 * np.abs(y[120:] - y[:120].mean()).mean()
+    assert sigma[120:].mean() > sigma[:120].mean()
+    again = kind(features, members=4, seed=2).fit(X[:120], y[:120])
+    np.testing.assert_array_equal(again.predict_members(X), model.predict_members(X))
+    with pytest.raises(ValueError, match="row ids must be 0 to 299"):
+        model.predict([[300]])
+    assert model.predict(X[:0]).shape == (0,)
+
+
+def test_pathwise_draws_have_the_posterior_mean_and_spread(data):
+    features, y = data
+    X = np.arange(300)[:, None]
+    model = CompositionGP(features, members=200, seed=0).fit(X[:60], y[:60])
+    mean, sigma = model.predict(X, return_std=True)
+    draws = model.predict_members(X)
+    far = sigma > np.median(sigma)
+    assert np.abs(draws.mean(axis=0) - mean)[far].mean() < 0.25 * sigma[far].mean()
+    assert draws.std(axis=0)[far].mean() == pytest.approx(sigma[far].mean(), rel=0.25)
+
+
+def test_cheap_labels_help_the_forest():
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(400, 6))
+    cheap = (features[:, :3] * [1.0, 2.0, 1.5]).sum(axis=1)
+    y = 0.5 * cheap + 0.1
+    X = np.arange(400)[:, None]
+    plain = CompositionForest(features, seed=1).fit(X[:15], y[:15])
+    helped = CompositionForest(features, seed=1).pretrain(X, cheap).fit(X[:15], y[:15])
+    assert np.abs(helped.predict(X) - y).mean() < 0.7 * np.abs(plain.predict(X) - y).mean()
+
+
+def test_composition_features(decorations):
+    features = composition_features(decorations)
+    assert features.shape == (60, 32)
+    assert np.isfinite(features).all()
+    shuffled = np.random.default_rng(0).permutation(decorations.T).T
+    np.testing.assert_allclose(composition_features(shuffled), features, atol=1e-6)
