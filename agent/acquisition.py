@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent import diversity, scores
 from agent.composition import Composition
-from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
+from agent.learner import CompositionEstimator, Observation, Pool, Surrogate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -115,7 +115,7 @@ class _Known:
 
 def propose(
     surrogate: Surrogate | None,
-    pool: CandidatePool,
+    pool: Pool,
     config: AcquisitionConfig,
     batch: int,
     labelled: Sequence[Observation],
@@ -168,7 +168,7 @@ def propose(
 
 def query_strategy(
     config: AcquisitionConfig,
-    pool: CandidatePool,
+    pool: Pool,
     candidates: _Candidates,
     known: _Known,
     rng: np.random.Generator,
@@ -199,9 +199,7 @@ def query_strategy(
             chosen = order[:n_instances]
         elif config.diversity == "cluster-quota":
             share, unseen = config.cluster_share, config.unseen_share
-            chosen = diversity.cluster_quota(
-                order, clusters, n_instances, share, pool.clusters[known.index], unseen
-            )
+            chosen = diversity.cluster_quota(order, clusters, n_instances, share, pool.clusters[known.index], unseen)
         else:
             embedded = estimator.embed(X)
             if config.diversity == "kmeans":
@@ -242,7 +240,7 @@ def _score(
         return scores.probability_of_improvement(mean, sigma, best, config.xi_eV)
     members = estimator.predict_members(X)
     draws = members[rng.choice(len(members), n_instances, replace=n_instances > len(members))]
-    return scores.thompson(draws)
+    return scores.thompson(draws, rng)
 
 
 def _predict(estimator: CompositionEstimator | None, X: Ints) -> tuple[Floats, Floats]:
@@ -252,7 +250,7 @@ def _predict(estimator: CompositionEstimator | None, X: Ints) -> tuple[Floats, F
     return np.asarray(mean), np.asarray(sigma)
 
 
-def _best(estimator: CompositionEstimator, pool: CandidatePool, known: _Known, mean: Floats) -> float:
+def _best(estimator: CompositionEstimator, pool: Pool, known: _Known, mean: Floats) -> float:
     """The lowest value known, eV: of the model's mean at labelled compositions, which noise does not
     flatter.
     """
@@ -284,18 +282,14 @@ def _replicated(candidates: _Candidates, known: _Known, mean: Floats, sigma: Flo
     return mean, sigma
 
 
-def _stratified(
-    pool: CandidatePool, candidates: _Candidates, known: _Known, batch: int, rng: np.random.Generator
-) -> Ints:
+def _stratified(pool: Pool, candidates: _Candidates, known: _Known, batch: int, rng: np.random.Generator) -> Ints:
     """Positions such that every cluster has its share of the labels at any time (the paper takes 30 % of
     each).
     """
     groups = int(pool.clusters.max()) + 1
     share = np.bincount(pool.clusters[pool.allowed], minlength=groups) / max(1, pool.allowed.sum())
     have = np.bincount(pool.clusters[known.index], minlength=groups).astype(float)
-    queues = [
-        rng.permutation(np.flatnonzero(pool.clusters[candidates.index] == g)).tolist() for g in range(groups)
-    ]
+    queues = [rng.permutation(np.flatnonzero(pool.clusters[candidates.index] == g)).tolist() for g in range(groups)]
     order: list[int] = []
     jitter = rng.random(groups) * 1e-6
     while len(order) < min(batch, len(candidates.index)):
@@ -315,7 +309,7 @@ def _with_pins(chosen: Ints, index: Ints, pins: Sequence[int], batch: int) -> In
 
 
 def _candidates(
-    pool: CandidatePool,
+    pool: Pool,
     config: AcquisitionConfig,
     labelled: Sequence[Observation],
     pending: Sequence[tuple[int, int]],
@@ -325,8 +319,8 @@ def _candidates(
     for observation in labelled:
         asked.setdefault(observation.composition, set()).add(observation.ordering)
     waiting = {composition for composition, _ in pending}
-    for composition, ordering in pending:
-        asked.setdefault(composition, set()).add(ordering)
+    for composition, waited_for in pending:
+        asked.setdefault(composition, set()).add(waited_for)
     free = pool.allowed.copy()
     free[list(asked)] = False
     index = np.flatnonzero(free)
@@ -355,7 +349,7 @@ def _known(labelled: Sequence[Observation], pending: Sequence[tuple[int, int]]) 
 
 
 def _proposal(
-    pool: CandidatePool,
+    pool: Pool,
     config: AcquisitionConfig,
     candidates: _Candidates,
     position: int,
@@ -399,7 +393,7 @@ def _reason(config: AcquisitionConfig, mean: float, sigma: float, score: float, 
 
 
 def _check(
-    pool: CandidatePool,
+    pool: Pool,
     batch: int,
     labelled: Sequence[Observation],
     pending: Sequence[tuple[int, int]],

@@ -63,9 +63,7 @@ def describe(host: Host, compositions: Iterable[Composition], scope: Scope = "su
     while block := list(islice(stream, CHUNK)):
         elements, weights = _weights(host, block, scope)
         parts.append(np.hstack([_statistics(elements, weights), _entropy_paper(block)]))
-    names = (
-        tuple(f"{statistic} {name}" for name in _properties()[0] for statistic in STATISTICS) + ENTROPY_PAPER
-    )
+    names = tuple(f"{statistic} {name}" for name in _properties()[0] for statistic in STATISTICS) + ENTROPY_PAPER
     return Descriptors(np.concatenate(parts) if parts else np.empty((0, len(names))), names)
 
 

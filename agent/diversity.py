@@ -19,9 +19,7 @@ def best_first(scores: Floats, rng: np.random.Generator) -> Ints:
     return shuffled[np.argsort(-scores[shuffled], kind="stable")]
 
 
-def cluster_quota(
-    order: Ints, clusters: Ints, batch: int, share: float, known: Ints, unseen_share: float
-) -> Ints:
+def cluster_quota(order: Ints, clusters: Ints, batch: int, share: float, known: Ints, unseen_share: float) -> Ints:
     """The best of `order`, but no cluster takes more than its share, and unseen clusters come first.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from agent.hosts import Host
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+
+
+#: The arrays of a block that have one entry per row.
+ROW_ARRAYS = ("index", "counts", "valences", "candidate", "preference", "mobile")
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,10 @@ class Block:
         return len(np.unique(self.candidate))
 
     def select(self, rows: Bools | Ints) -> Block:
-        parts = ("index", "counts", "valences", "candidate", "preference", "mobile")
-        return replace(self, **{name: getattr(self, name)[rows] for name in parts})
+        return self._with({name: getattr(self, name)[rows] for name in ROW_ARRAYS})
+
+    def _with(self, arrays: dict[str, Any]) -> Block:
+        return replace(self, **arrays)
 
     def with_valences(self, host: Host) -> Block:
         """One row per combination of allowed valences."""
@@ -70,11 +76,8 @@ class Block:
             if real.any():
                 chosen = replace(self, valences=valences, preference=np.full(len(self), sum(choice)))
                 parts.append(chosen.select(real))
-        joined = {
-            name: np.concatenate([getattr(p, name) for p in parts])
-            for name in ("index", "counts", "valences", "candidate", "preference", "mobile")
-        }
-        return replace(self, host=host, **joined)
+        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ROW_ARRAYS}
+        return replace(self._with(joined), host=host)
 
     def preferred(self) -> Block:
         """One row per candidate again: of those left the one of the most preferred valences."""
@@ -106,9 +109,7 @@ class Block:
         )
         for elements, counts, valences, mobile in rows:
             sites = sorted([*own, *zip(elements, counts, valences, strict=True)])
-            yield Composition(
-                name, tuple((e, n) for e, n, _ in sites), tuple((e, v) for e, _, v in sites), mobile
-            )
+            yield Composition(name, tuple((e, n) for e, n, _ in sites), tuple((e, v) for e, _, v in sites), mobile)
 
 
 class _Filter(BaseModel):
@@ -126,7 +127,7 @@ class ElementExclusion(_Filter):
 
     def keep(self, block: Block, host: Host) -> Bools:
         bad = np.isin(block.names, list(self.exclude))
-        return ~bad[block.index].any(axis=1)
+        return np.asarray(~bad[block.index].any(axis=1))
 
     def why(self, host: Host) -> str:
         groups: dict[str, list[str]] = {}
@@ -143,14 +144,12 @@ class RadiusMismatch(_Filter):
     """
 
     name: Literal["radius-mismatch"] = "radius-mismatch"
-    maximum: float = Field(
-        0.5, gt=0, description="Largest allowed r_max / r_min - 1 between any two dopants."
-    )
+    maximum: float = Field(0.5, gt=0, description="Largest allowed r_max / r_min - 1 between any two dopants.")
 
     def keep(self, block: Block, host: Host) -> Bools:
         radii = _radii(block)
         with np.errstate(invalid="ignore"):
-            return radii.max(axis=1) / radii.min(axis=1) - 1 <= self.maximum + 1e-9
+            return np.asarray(radii.max(axis=1) / radii.min(axis=1) - 1 <= self.maximum + 1e-9)
 
     def why(self, host: Host) -> str:
         return f"radii of any two dopants within {self.maximum:.0%} (Shannon, VI)"
@@ -165,7 +164,7 @@ class HostRadius(_Filter):
     def keep(self, block: Block, host: Host) -> Bools:
         own = shannon_radius_A(host.substituted, host.charges_e[host.substituted])
         with np.errstate(invalid="ignore"):
-            return (np.abs(_radii(block) / own - 1) <= self.maximum + 1e-9).all(axis=1)
+            return np.asarray((np.abs(_radii(block) / own - 1) <= self.maximum + 1e-9).all(axis=1))
 
     def why(self, host: Host) -> str:
         return f"every radius within {self.maximum:.0%} of {host.substituted}'s (Shannon, VI)"
@@ -231,7 +230,7 @@ class Price(_Filter):
 
     def keep(self, block: Block, host: Host) -> Bools:
         price = block.table({str(n): price_usd_per_kg(str(n)) for n in block.names})
-        return (price <= self.maximum_usd_per_kg).all(axis=1)
+        return np.asarray((price <= self.maximum_usd_per_kg).all(axis=1))
 
     def why(self, host: Host) -> str:
         return f"every dopant at most {self.maximum_usd_per_kg:g} USD/kg"
@@ -245,7 +244,7 @@ class Abundance(_Filter):
 
     def keep(self, block: Block, host: Host) -> Bools:
         ppm = block.table({str(n): crust_abundance_ppm(str(n)) for n in block.names})
-        return (ppm >= self.minimum_ppm).all(axis=1)
+        return np.asarray((ppm >= self.minimum_ppm).all(axis=1))
 
     def why(self, host: Host) -> str:
         return f"every dopant at least {self.minimum_ppm:g} ppm of the Earth's crust"

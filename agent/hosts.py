@@ -94,6 +94,12 @@ class Host(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        try:
+            SpaceGroup(self.spacegroup)
+        except ValueError as error:
+            raise ValueError(
+                f"spacegroup: {self.spacegroup!r} is no Hermann-Mauguin symbol such as 'R-3c'"
+            ) from error
         for orbit in self.sites_:
             for element in orbit.species:
                 require_element(element)
@@ -102,9 +108,7 @@ class Host(BaseModel):
         for sublattice, element in (("mobile", self.mobile), ("substituted", self.substituted)):
             found = {e for o in self.sites_ if o.sublattice == sublattice for e in o.species}
             if found != {element}:
-                raise ValueError(
-                    f"the {sublattice} sublattice must hold exactly {element}; it holds {sorted(found)}"
-                )
+                raise ValueError(f"the {sublattice} sublattice must hold exactly {element}; it holds {sorted(found)}")
         for element in self.valences:
             require_element(element)
         return self
@@ -182,9 +186,7 @@ class Host(BaseModel):
             labels += [orbit.label] * len(places)
             sublattices += [orbit.sublattice] * len(places)
             fractional.append(places)
-        atoms = Atoms(
-            symbols, scaled_positions=np.concatenate(fractional), cell=vectors @ cell.matrix, pbc=True
-        )
+        atoms = Atoms(symbols, scaled_positions=np.concatenate(fractional), cell=vectors @ cell.matrix, pbc=True)
         atoms.set_array("site", np.array(labels))
         atoms.set_array("sublattice", np.array(sublattices))
         atoms.set_initial_charges([self.charges_e[symbol] for symbol in symbols])
@@ -196,9 +198,7 @@ class Host(BaseModel):
         return atoms
 
 
-def _fill(
-    group: SpaceGroup, position: tuple[float, ...], vectors: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fill(group: SpaceGroup, position: tuple[float, ...], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """All images of a position inside the cell spanned by `vectors` (conventional units), fractional,
     sorted.
     """

@@ -35,14 +35,18 @@ def probability_of_improvement(mean: Floats, sigma: Floats, best: float, xi: flo
     return np.asarray(np.where(sigma > 0, norm.cdf(_z(gain, sigma)), (gain > 0).astype(float)))
 
 
-def thompson(draws: Floats) -> Floats:
+def thompson(draws: Floats, rng: np.random.Generator) -> Floats:
     """Minus the best rank that a candidate has in any draw (draws, n): the top b are the minima of the draws.
 
-    Ties (every draw has one rank 0) go to the lower mean over the draws.
+    Ties (every draw has one rank 0) go to the lower mean over the draws, and then to chance.
     """
-    ranks = np.argsort(np.argsort(draws, axis=1, kind="stable"), axis=1).min(axis=0)
-    order = np.argsort(np.argsort(draws.mean(axis=0), kind="stable"))
-    return -(ranks + order / (len(order) + 1.0))
+    shuffled = rng.permutation(draws.shape[1])
+    columns = draws[:, shuffled]
+    ranks = np.argsort(np.argsort(columns, axis=1, kind="stable"), axis=1).min(axis=0)
+    order = np.argsort(np.argsort(columns.mean(axis=0), kind="stable"))
+    score = np.empty(len(shuffled))
+    score[shuffled] = -(ranks + order / (len(order) + 1.0))
+    return score
 
 
 def _z(gain: Floats, sigma: Floats) -> Floats:

@@ -63,9 +63,7 @@ class Equimolar(_Strict):
 
     kind: Literal["equimolar"] = "equimolar"
     dopants: int = Field(4, ge=1, le=12, description="Number of different dopants in a composition.")
-    sites_per_dopant: int = Field(
-        1, ge=1, description="Substituted sites of the cell that each dopant takes."
-    )
+    sites_per_dopant: int = Field(1, ge=1, description="Substituted sites of the cell that each dopant takes.")
 
     def patterns(self, host: Host) -> list[tuple[int, ...]]:
         rest = host.n_substituted_sites - self.dopants * self.sites_per_dopant
@@ -100,9 +98,7 @@ class Proportions(_Strict):
         for name in self.types:
             sixteenths = np.array(PROPORTION_TYPES[name])
             if (sixteenths * total % 16).any():
-                raise ValueError(
-                    f"space.generator: type {name} needs 16 substituted sites; {host.name} has {total}"
-                )
+                raise ValueError(f"space.generator: type {name} needs 16 substituted sites; {host.name} has {total}")
             found.append(tuple(int(n) for n in sixteenths * total // 16))
         for counts in self.sites:
             if sum(counts) != total or min(counts[1:], default=0) < 1:
@@ -121,9 +117,9 @@ class Binary(_Strict):
 
     def patterns(self, host: Host) -> list[tuple[int, ...]]:
         total = host.n_substituted_sites
+        alone: list[tuple[int, ...]] = [(0, total)] if self.unary else []
         # For an unordered pair, (i, total - i) and its mirror image are one pattern with two assignments.
-        pairs = [(0, i, total - i) for i in range(1, total // 2 + 1)]
-        return [(0, total)] * self.unary + pairs
+        return alone + [(0, i, total - i) for i in range(1, total // 2 + 1)]
 
 
 GeneratorConfig = Annotated[Equimolar | Proportions | Binary, Field(discriminator="kind")]
@@ -139,7 +135,7 @@ class SpaceConfig(_Strict):
     )
     generator: GeneratorConfig = Field(default_factory=Equimolar, description="How they are combined.")
     filters: list[FilterConfig] = Field(
-        default_factory=lambda: [ElementExclusion(), RadiusMismatch(), ChargeBalance()],
+        default_factory=lambda: list[FilterConfig]((ElementExclusion(), RadiusMismatch(), ChargeBalance())),
         description="Applied in this order; each is counted.",
     )
     sample: int | None = Field(
@@ -213,16 +209,16 @@ def build_space(host: Host, config: SpaceConfig | None = None) -> Space:
             kept.append(block)
     funnel = [FunnelStep("candidates", seen[0], _generated(config, size))]
     funnel += [FunnelStep(f.name, n, f.why(host)) for f, n in zip(rules, seen[1:], strict=True)]
-    for before, step in pairwise(funnel):
-        if step.count == 0:
-            raise ValueError(
-                f"the composition space is empty: filter {step.name!r} ({step.why}) left none of {before.count:,}; "
-                "loosen it or name more candidates"
-            )
     if funnel[0].count == 0:
         raise ValueError(
             f"the composition space is empty: {len(config.candidates)} candidates are too few for the generator"
         )
+    for before, after in pairwise(funnel):
+        if after.count == 0:
+            raise ValueError(
+                f"the composition space is empty: filter {after.name!r} ({after.why}) left none of {before.count:,}; "
+                "loosen it or name more candidates"
+            )
     return Space(host, config, funnel, kept)
 
 
@@ -230,8 +226,7 @@ def count_candidates(host: Host, config: SpaceConfig) -> int:
     """Size of the space before any filter, without enumerating it."""
     n = len(config.candidates)
     return sum(
-        comb(n, len(pattern) - 1) * len(_assignments(pattern[1:]))
-        for pattern in config.generator.patterns(host)
+        comb(n, len(pattern) - 1) * len(_assignments(pattern[1:])) for pattern in config.generator.patterns(host)
     )
 
 
@@ -261,15 +256,11 @@ def _stream(host: Host, config: SpaceConfig) -> Iterator[Block]:
             yield Block.raw(names, pattern[0], index, np.tile(ways, (len(chunk), 1)))
 
 
-def _sampled(
-    names: NDArray[np.str_], patterns: Sequence[tuple[int, ...]], n: int, seed: int
-) -> Iterator[Block]:
+def _sampled(names: NDArray[np.str_], patterns: Sequence[tuple[int, ...]], n: int, seed: int) -> Iterator[Block]:
     """`n` distinct candidates, uniform over the space, in constant memory beside the sample itself."""
     rng = np.random.default_rng(seed)
     ways = [_assignments(pattern[1:]) for pattern in patterns]
-    sizes = np.array(
-        [comb(len(names), len(p) - 1) * len(w) for p, w in zip(patterns, ways, strict=True)], float
-    )
+    sizes = np.array([comb(len(names), len(p) - 1) * len(w) for p, w in zip(patterns, ways, strict=True)], float)
     seen: set[tuple[int, ...]] = set()
     while len(seen) < n:
         for which, want in enumerate(rng.multinomial(n - len(seen), sizes / sizes.sum())):
@@ -277,6 +268,8 @@ def _sampled(
             index = np.sort(np.argsort(rng.random((want, len(names))), axis=1)[:, :k], axis=1)
             counts = ways[which][rng.integers(len(ways[which]), size=want)]
             rows = [(which, *i, *c) for i, c in zip(index.tolist(), counts.tolist(), strict=True)]
-            new = [r for r, row in enumerate(rows) if not (row in seen or seen.add(row))]  # type: ignore[func-returns-value]
+            first = {row: r for r, row in reversed(list(enumerate(rows))) if row not in seen}
+            seen.update(first)
+            new = sorted(first.values())
             if new:
                 yield Block.raw(names, patterns[which][0], index[new], counts[new])

@@ -9,9 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Rule = Literal[
-    "labels", "hours", "wall-time", "rounds", "target", "improvement", "exhausted", "circuit-breaker"
-]
+Rule = Literal["labels", "hours", "wall-time", "rounds", "target", "improvement", "exhausted", "circuit-breaker"]
 
 
 class StoppingConfig(BaseModel):
@@ -39,7 +37,7 @@ class StoppingConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Progress:
+class Situation:
     """Where a campaign stands; all of it comes from the ledger.
 
     Attributes:
@@ -77,19 +75,17 @@ class StopReason:
         return self.rule != "circuit-breaker"
 
 
-def should_stop(config: StoppingConfig, progress: Progress) -> StopReason | None:
+def stop_reason(config: StoppingConfig, progress: Situation) -> StopReason | None:
     """The first rule that holds, or None. Trouble is looked for first, then success, then the budget."""
     last = list(progress.outcomes)[-config.failures_in_a_row :]
     if len(last) == config.failures_in_a_row and None not in last and len(set(last)) == 1:
         kinds = Counter(last).most_common(1)[0]
         return StopReason(
             "circuit-breaker",
-            f"the last {kinds[1]} labels all failed in the same way ({kinds[0]}): look at one of them before going on",
+            f"the last {kinds[1]} labels all failed in the same way ({kinds[0]}): look at one before going on",
         )
     if config.target_eV is not None and progress.best_eV is not None and progress.best_eV <= config.target_eV:
-        return StopReason(
-            "target", f"{progress.best_eV:.3f} eV reaches the target of {config.target_eV:.3f} eV"
-        )
+        return StopReason("target", f"{progress.best_eV:.3f} eV reaches the target of {config.target_eV:.3f} eV")
     if progress.candidates_left == 0:
         return StopReason("exhausted", "every composition of the space has been asked for")
     limit = config.min_improvement_probability
