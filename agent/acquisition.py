@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent import diversity, scores
 from agent.composition import Composition
-from agent.learner import CompositionEstimator, Observation, Pool, Surrogate
+from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -115,7 +115,7 @@ class _Known:
 
 def propose(
     surrogate: Surrogate | None,
-    pool: Pool,
+    pool: CandidatePool,
     config: AcquisitionConfig,
     batch: int,
     labelled: Sequence[Observation],
@@ -168,7 +168,7 @@ def propose(
 
 def query_strategy(
     config: AcquisitionConfig,
-    pool: Pool,
+    pool: CandidatePool,
     candidates: _Candidates,
     known: _Known,
     rng: np.random.Generator,
@@ -250,7 +250,7 @@ def _predict(estimator: CompositionEstimator | None, X: Ints) -> tuple[Floats, F
     return np.asarray(mean), np.asarray(sigma)
 
 
-def _best(estimator: CompositionEstimator, pool: Pool, known: _Known, mean: Floats) -> float:
+def _best(estimator: CompositionEstimator, pool: CandidatePool, known: _Known, mean: Floats) -> float:
     """The lowest value known, eV: of the model's mean at labelled compositions, which noise does not
     flatter.
     """
@@ -282,7 +282,9 @@ def _replicated(candidates: _Candidates, known: _Known, mean: Floats, sigma: Flo
     return mean, sigma
 
 
-def _stratified(pool: Pool, candidates: _Candidates, known: _Known, batch: int, rng: np.random.Generator) -> Ints:
+def _stratified(
+    pool: CandidatePool, candidates: _Candidates, known: _Known, batch: int, rng: np.random.Generator
+) -> Ints:
     """Positions such that every cluster has its share of the labels at any time (the paper takes 30 % of
     each).
     """
@@ -309,7 +311,7 @@ def _with_pins(chosen: Ints, index: Ints, pins: Sequence[int], batch: int) -> In
 
 
 def _candidates(
-    pool: Pool,
+    pool: CandidatePool,
     config: AcquisitionConfig,
     labelled: Sequence[Observation],
     pending: Sequence[tuple[int, int]],
@@ -349,7 +351,7 @@ def _known(labelled: Sequence[Observation], pending: Sequence[tuple[int, int]]) 
 
 
 def _proposal(
-    pool: Pool,
+    pool: CandidatePool,
     config: AcquisitionConfig,
     candidates: _Candidates,
     position: int,
@@ -393,7 +395,7 @@ def _reason(config: AcquisitionConfig, mean: float, sigma: float, score: float, 
 
 
 def _check(
-    pool: Pool,
+    pool: CandidatePool,
     batch: int,
     labelled: Sequence[Observation],
     pending: Sequence[tuple[int, int]],

@@ -40,7 +40,7 @@ class Surrogate(Protocol):
 
 
 @dataclass(frozen=True)
-class Pool:
+class CandidatePool:
     """What may be proposed: n compositions, each with K orderings, which are the rows that a surrogate knows.
 
     Attributes:

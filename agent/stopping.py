@@ -37,7 +37,7 @@ class StoppingConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Situation:
+class Progress:
     """Where a campaign stands; all of it comes from the ledger.
 
     Attributes:
@@ -75,7 +75,7 @@ class StopReason:
         return self.rule != "circuit-breaker"
 
 
-def stop_reason(config: StoppingConfig, progress: Situation) -> StopReason | None:
+def should_stop(config: StoppingConfig, progress: Progress) -> StopReason | None:
     """The first rule that holds, or None. Trouble is looked for first, then success, then the budget."""
     last = list(progress.outcomes)[-config.failures_in_a_row :]
     if len(last) == config.failures_in_a_row and None not in last and len(set(last)) == 1:

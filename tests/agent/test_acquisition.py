@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent import diversity, scores
 from agent.acquisition import AcquisitionConfig, propose
 from agent.composition import Composition
-from agent.learner import CompositionEstimator, Observation, Pool, Surrogate
+from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
 
 RNG = np.random.default_rng
 STRATEGIES = ["random", "stratified", "greedy", "max-sigma", "lcb", "ei", "pi", "thompson", "hybrid"]
@@ -47,7 +47,7 @@ def pool_of(n=60, groups=6, orderings=1, seed=0):
     clusters = np.sort(rng.integers(groups, size=n))
     features = np.repeat(centres[clusters] + rng.normal(size=(n, 4)), orderings, axis=0)
     names = [Composition("toy", (("Sn", i),), (("Sn", 4),), 0) for i in range(n)]
-    return Pool.of(names, clusters, orderings), features
+    return CandidatePool.of(names, clusters, orderings), features
 
 
 def trained(pool, features, labelled=12, seed=0):
@@ -201,7 +201,7 @@ def test_constraints_and_pins():
     model, labelled, _ = trained(pool, features)
     allowed = np.zeros(60, dtype=bool)
     allowed[20:26] = True
-    narrow = Pool(pool.compositions, pool.rows, pool.clusters, allowed)
+    narrow = CandidatePool(pool.compositions, pool.rows, pool.clusters, allowed)
     batch = propose(model, narrow, AcquisitionConfig(), 10, labelled, rng=RNG(0))
     assert {p.index for p in batch} == set(range(20, 26)) - {o.composition for o in labelled}
     free = [i for i in range(60) if i not in {o.composition for o in labelled}]
@@ -270,7 +270,7 @@ def test_bad_input_is_one_clear_line(batch, labelled, message):
     with pytest.raises(ValueError, match=message):
         propose(None, pool, AcquisitionConfig(), batch, labelled)
     with pytest.raises(ValueError, match="clusters has 3 entries for 60"):
-        Pool.of(pool.compositions, np.zeros(3, int))
+        CandidatePool.of(pool.compositions, np.zeros(3, int))
 
 
 @settings(max_examples=15, deadline=None)

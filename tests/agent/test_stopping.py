@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.stopping import Situation, StoppingConfig, stop_reason
+from agent.stopping import Progress, StoppingConfig, should_stop
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ from agent.stopping import Situation, StoppingConfig, stop_reason
 )
 def test_each_rule_stops_exactly_where_it_says(config, before, after, rule):
     settings = StoppingConfig(**config)
-    assert stop_reason(settings, Situation(**before)) is None
-    reason = stop_reason(settings, Situation(**after))
+    assert should_stop(settings, Progress(**before)) is None
+    reason = should_stop(settings, Progress(**after))
     assert reason is not None
     assert reason.rule == rule
     assert len(reason.text) > 15
@@ -40,15 +40,15 @@ def test_each_rule_stops_exactly_where_it_says(config, before, after, rule):
 
 def test_failures_of_different_kinds_do_not_trip_the_breaker():
     outcomes = ["invalid", "unconverged"] * 5
-    assert stop_reason(StoppingConfig(), Situation(outcomes=outcomes)) is None
+    assert should_stop(StoppingConfig(), Progress(outcomes=outcomes)) is None
 
 
 def test_trouble_is_named_before_success_and_success_before_the_budget():
     config = StoppingConfig(max_labels=5, target_eV=1.0, failures_in_a_row=2)
-    everything = Situation(labels=5, best_eV=0.5, outcomes=["invalid"] * 2)
-    assert stop_reason(config, everything).rule == "circuit-breaker"
-    assert stop_reason(config, Situation(labels=5, best_eV=0.5)).rule == "target"
+    everything = Progress(labels=5, best_eV=0.5, outcomes=["invalid"] * 2)
+    assert should_stop(config, everything).rule == "circuit-breaker"
+    assert should_stop(config, Progress(labels=5, best_eV=0.5)).rule == "target"
 
 
 def test_nothing_configured_never_stops():
-    assert stop_reason(StoppingConfig(), Situation(labels=10**6, rounds=10**6, wall_hours=1e6)) is None
+    assert should_stop(StoppingConfig(), Progress(labels=10**6, rounds=10**6, wall_hours=1e6)) is None
