@@ -90,12 +90,8 @@ class CGformer(Network):
             [Convolution(config.width, len(self.basis)) for _ in range(config.convolutions)]
         )
         attention = config.layers > 0
-        self.degrees = (
-            nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
-        )
-        self.bias = (
-            AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
-        )
+        self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
+        self.bias = AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
         self.layers = nn.ModuleList(
             [EncoderLayer(config.width, config.heads, config.dropout) for _ in range(config.layers)]
         )
@@ -144,9 +140,7 @@ class CGformer(Network):
         t = len(listed)
         outward = listed.sum(dim=1)
         inward = torch.zeros(t, dtype=torch.long, device=outward.device)
-        inward = inward.index_add(
-            0, batch.neighbours[:t][listed], torch.ones_like(batch.neighbours[:t][listed])
-        )
+        inward = inward.index_add(0, batch.neighbours[:t][listed], torch.ones_like(batch.neighbours[:t][listed]))
         found = self.degrees(outward.clamp(max=MAX_DEGREE))
         found = found + self.degrees(inward.clamp(max=MAX_DEGREE) + MAX_DEGREE + 1)
         return found.repeat(len(batch.numbers) // t, 1)

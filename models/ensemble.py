@@ -7,6 +7,7 @@ so that every label is held out by one member and `held_out_` holds honest predi
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -22,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from models.cgformer import CGformer, CGformerConfig
 from models.graph import Store
+from models.parallel import Tell, side_by_side
 from models.training import History, Normaliser, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
 
 Floats = NDArray[np.float64]
@@ -57,9 +59,7 @@ class EnsembleConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         known = {entry.name for entry in fields(cls)}
         if set(values) - known:
-            raise ValueError(
-                f"unknown ensemble settings {sorted(set(values) - known)}; allowed are {sorted(known)}"
-            )
+            raise ValueError(f"unknown ensemble settings {sorted(set(values) - known)}; allowed are {sorted(known)}")
         nested = {
             "network": CGformerConfig.from_dict(values.get("network", {})),
             "train": TrainConfig.from_dict(values.get("train", {})),
@@ -80,9 +80,7 @@ def split_rows(X: Any) -> tuple[Rows, Rows | None]:
     if values.ndim == 1:
         values = values[:, None]
     if values.ndim != 2 or values.shape[1] not in (1, 2):
-        raise ValueError(
-            f"X has shape {values.shape}; expected (n, 1) row ids, or (n, 2) with a fidelity index each"
-        )
+        raise ValueError(f"X has shape {values.shape}; expected (n, 1) row ids, or (n, 2) with a fidelity index each")
     whole = values.astype(np.int64)
     if not np.array_equal(whole, values):
         raise ValueError("X must hold whole numbers: row ids of the store")
@@ -171,29 +169,32 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         y = np.asarray(y, dtype=float).reshape(-1)
         check_targets(rows, y, len(self.store))
         normaliser = Normaliser.of(y)
-        histories, held_out = [], np.full(len(y), np.nan)
-        for member, (network, (seen, unseen)) in enumerate(zip(networks, self._shares(len(y)), strict=True)):
-            left = (
-                (rows[unseen], y[unseen], None if fidelity is None else fidelity[unseen])
-                if len(unseen)
-                else None
-            )
+        shares = self._shares(len(y))
+
+        def train_one(member: int, tell: Tell) -> tuple[History, Floats]:
+            seen, unseen = shares[member]
+            left = (rows[unseen], y[unseen], None if fidelity is None else fidelity[unseen])
             trainer = Trainer(
-                network,
+                networks[member],
                 self.store,
                 rows[seen],
                 y[seen],
                 train,
                 seed=self.seed * 1_000_003 + member,
                 fidelity=None if fidelity is None else fidelity[seen],
-                validation=left,
+                validation=left if len(unseen) else None,
                 normaliser=normaliser,
                 pretrained=pretrained,
             )
-            histories.append(trainer.run(_counted(on_epoch, member, self.members)))
-            if left is not None:
-                held_out[unseen] = predict(network, self.store, left[0], normaliser, left[2])[0]
-        return normaliser, histories, held_out
+            history = trainer.run(lambda epoch, total, loss: tell(loss))
+            return history, predict(networks[member], self.store, left[0], normaliser, left[2])[0]
+
+        epochs = sum(train.epochs_for(len(seen)) for seen, _ in shares)
+        found = side_by_side(train_one, range(self.members), _counted(on_epoch, epochs))
+        held_out = np.full(len(y), np.nan)
+        for (_, unseen), (_, values) in zip(shares, found, strict=True):
+            held_out[unseen] = values
+        return normaliser, [history for history, _ in found], held_out
 
     def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
         """Train on a cheap fidelity; every later `fit` starts from these weights (its normaliser is its
@@ -227,7 +228,9 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     def _members(self, X: Any) -> tuple[Floats, Floats]:
         check_is_fitted(self, "networks_")
         rows, fidelity = split_rows(X)
-        found = [predict(network, self.store, rows, self.normaliser_, fidelity) for network in self.networks_]
+        found = side_by_side(
+            lambda network, _: predict(network, self.store, rows, self.normaliser_, fidelity), self.networks_
+        )
         return np.stack([mean for mean, _ in found]), np.stack([variance for _, variance in found])
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -244,7 +247,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         means."""
         check_is_fitted(self, "networks_")
         rows, _ = split_rows(X)
-        parts = [embed(network, self.store, rows) for network in self.networks_]
+        parts = side_by_side(lambda network, _: embed(network, self.store, rows), self.networks_)
         return np.concatenate(parts, axis=1) / np.sqrt(len(parts))
 
     def save(self, folder: Path | str) -> None:
@@ -256,9 +259,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         for kind, networks in (("member", self.networks_), ("pretrained", getattr(self, "pretrained_", []))):
             for index, network in enumerate(networks):
                 state = network.state_dict()
-                tensors |= {
-                    f"{kind}.{index}.{name}": value.clone().contiguous() for name, value in state.items()
-                }
+                tensors |= {f"{kind}.{index}.{name}": value.clone().contiguous() for name, value in state.items()}
         save_file(tensors, folder / "weights.safetensors")
         facts = {
             "format": FORMAT,
@@ -284,9 +285,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
             raise FileNotFoundError(f"{folder}: no model here (model.json is missing)")
         facts = json.loads((folder / "model.json").read_text())
         if facts.get("format") != FORMAT or facts.get("kind") != "cgformer-ensemble":
-            raise ValueError(
-                f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain"
-            )
+            raise ValueError(f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain")
         model = cls(store, EnsembleConfig.from_dict(facts["config"]), facts["members"], facts["seed"])
         tensors = load_file(folder / "weights.safetensors")
         model.networks_ = _restore(tensors, "member", model._settings.network)
@@ -312,8 +311,9 @@ def _restore(tensors: dict[str, torch.Tensor], kind: str, config: CGformerConfig
     return networks
 
 
-def _counted(on_epoch: OnEpoch | None, member: int, members: int) -> OnEpoch | None:
-    """Count epochs through all members, so that progress runs once from 0 to its end."""
+def _counted(on_epoch: OnEpoch | None, total: int) -> Tell | None:
+    """Count the epochs of all members, so that progress runs once from 0 to its end."""
     if on_epoch is None:
         return None
-    return lambda epoch, total, loss: on_epoch(member * total + epoch, members * total, loss)
+    count = itertools.count(1)
+    return lambda loss: on_epoch(next(count), total, loss)

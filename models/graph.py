@@ -120,15 +120,11 @@ def check_structure(atoms: Atoms, name: str) -> None:
     if not (np.isfinite(atoms.positions).all() and np.isfinite(np.asarray(atoms.cell)).all()):
         raise ValueError(f"{name}: positions or cell are not finite numbers")
     if abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-3:
-        raise ValueError(
-            f"{name}: has no periodic cell with a volume; crystal graphs need three lattice vectors"
-        )
+        raise ValueError(f"{name}: has no periodic cell with a volume; crystal graphs need three lattice vectors")
     check_numbers(atoms.numbers, name)
 
 
-def pair_images(
-    atoms: Atoms, cutoff_A: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Centre, other atom and distance (Å) of all pair images within a cutoff, by centre and then by
     distance."""
     cell = np.ascontiguousarray(np.asarray(atoms.cell), dtype=float)
@@ -190,9 +186,7 @@ class GraphBatch:
         return replace(self, **moved)
 
 
-def collate(
-    crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False
-) -> GraphBatch:
+def collate(crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False) -> GraphBatch:
     """Lay crystals of any sizes out in one batch."""
     sizes = np.array([len(crystal) for crystal in crystals])
     n, k = sizes.max(), max(crystal.lengths.shape[1] for crystal in crystals)
@@ -254,9 +248,7 @@ class _NotCloned:
 class GraphStore(_NotCloned):
     """Crystal graphs of a list of structures; row i is structure i."""
 
-    def __init__(
-        self, structures: Sequence[Atoms], names: Sequence[str] | None = None, whole_shells: bool = True
-    ):
+    def __init__(self, structures: Sequence[Atoms], names: Sequence[str] | None = None, whole_shells: bool = True):
         """Build all graphs (about 5 ms for 80 atoms).
 
         Raises:
@@ -277,9 +269,7 @@ class GraphStore(_NotCloned):
     def batch(
         self, rows: NDArray[np.int64], fidelity: NDArray[np.int64] | None = None, hops: bool = False
     ) -> GraphBatch:
-        return collate(
-            [self.crystals[row] for row in rows], None if fidelity is None else fidelity.tolist(), hops
-        )
+        return collate([self.crystals[row] for row in rows], None if fidelity is None else fidelity.tolist(), hops)
 
 
 class HostGraphs(_NotCloned):
@@ -296,9 +286,7 @@ class HostGraphs(_NotCloned):
         """
         numbers = np.asarray(numbers)
         if numbers.ndim != 2 or numbers.shape[1] != len(sites):
-            raise ValueError(
-                f"numbers has shape {numbers.shape}; expected (rows, {len(sites)}), one column a site"
-            )
+            raise ValueError(f"numbers has shape {numbers.shape}; expected (rows, {len(sites)}), one column a site")
         check_numbers(numbers, "numbers")
         self.numbers = numbers.astype(np.uint8, copy=False)
         self.crystal = Crystal.from_atoms(sites, "host sites")

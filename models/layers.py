@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.dropout import Dropout
 from models.graph import CUTOFF_A, MAX_HOPS, GraphBatch
 
 Spatial = Literal["none", "hop", "rbf", "images"]
@@ -59,11 +60,7 @@ class Convolution(nn.Module):
         other = self.other(nodes).index_select(0, batch.neighbours.reshape(-1))
         geometry = self.bond(bonds)
         shape = (-1, *geometry.shape)  # (1, t, k, 2w), or (b, n, k, 2w) over a shared graph
-        mixed = (
-            other.view(shape)
-            + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1])
-            + geometry
-        )
+        mixed = other.view(shape) + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1]) + geometry
         gate, core = mixed.chunk(2, dim=-1)
         messages = torch.sigmoid(gate) * functional.silu(core)
         if not batch.complete:
@@ -95,9 +92,7 @@ class AttentionBias(nn.Module):
         self.basis = Gaussians(step_A=0.5, smooth=True)
         if spatial in ("rbf", "images"):
             # Images start near the uniform floor: softplus(-4) = 0.02.
-            self.radial = nn.Parameter(
-                torch.full((len(self.basis), heads), 0.0 if spatial == "rbf" else -4.0)
-            )
+            self.radial = nn.Parameter(torch.full((len(self.basis), heads), 0.0 if spatial == "rbf" else -4.0))
         if spatial == "hop":
             self.hop = nn.Parameter(torch.zeros(MAX_HOPS + 1, heads))
         self.edge = nn.Linear(bond_width, heads, bias=False) if edges else None
@@ -114,9 +109,7 @@ class AttentionBias(nn.Module):
             bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
         elif self.spatial == "rbf":
             near = batch.nearest
-            bias = bias.index_add(
-                0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial
-            )
+            bias = bias.index_add(0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial)
         elif self.spatial == "images":
             value = self.basis(batch.pair_lengths) @ functional.softplus(self.radial)
             uniform = (1.0 / batch.sizes[:count]).repeat_interleave(n * n)
@@ -147,9 +140,9 @@ class EncoderLayer(nn.Module):
         self.output = nn.Linear(width, width)
         self.norm_forward = nn.LayerNorm(width)
         self.forward_layers = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+            nn.Linear(width, 2 * width), nn.SiLU(), Dropout(dropout), nn.Linear(2 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, nodes: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """Padded nodes (b, n, w) and bias (b or 1, heads, n, n) to new nodes (b, n, w)."""

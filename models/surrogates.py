@@ -68,9 +68,7 @@ class _OnFeatures(RegressorMixin, BaseEstimator):
     def _rows(self, X: Any) -> Floats:
         rows, _ = split_rows(X)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self.features)):
-            raise ValueError(
-                f"row ids must be 0 to {len(self.features) - 1}; got {rows.min()} to {rows.max()}"
-            )
+            raise ValueError(f"row ids must be 0 to {len(self.features) - 1}; got {rows.min()} to {rows.max()}")
         return np.asarray(self.features)[rows]
 
     def _checked(self, X: Any, y: Any) -> tuple[Floats, Floats]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from models.dropout import Dropout
 from models.graph import GraphBatch, Store, batches
 
 Floats = NDArray[np.float64]
@@ -91,9 +93,7 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         known = {entry.name for entry in fields(cls)}
         if set(values) - known:
-            raise ValueError(
-                f"unknown training settings {sorted(set(values) - known)}; allowed are {sorted(known)}"
-            )
+            raise ValueError(f"unknown training settings {sorted(set(values) - known)}; allowed are {sorted(known)}")
         return cls(**{**values, "frozen": tuple(values.get("frozen", ()))})
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +143,18 @@ def check_targets(rows: Rows, y: Floats, store_size: int) -> None:
         raise ValueError(f"targets must be finite numbers; those at positions {bad} are not")
     if rows.min() < 0 or rows.max() >= store_size:
         raise ValueError(f"row ids must be 0 to {store_size - 1}; got {rows.min()} to {rows.max()}")
+
+
+@contextmanager
+def dropout_seed(network: nn.Module, seed: int) -> Iterator[None]:
+    """Let the network's dropout layers draw from a generator of their own: torch's global one is not ours to seed."""
+    generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
+    layers = [layer for layer in network.modules() if isinstance(layer, Dropout)]
+    for layer in layers:
+        layer.generator = generator
+    yield
+    for layer in layers:
+        layer.generator = None
 
 
 class Trainer:
@@ -233,8 +245,7 @@ class Trainer:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.rows))
         steps = math.ceil(len(order) / self.config.batch_size)
         total = 0.0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed * 100_003 + self.epoch)
+        with dropout_seed(self.network, self.seed * 100_003 + self.epoch):
             for step in range(steps):
                 # Equal steps: a last batch of one label would be a step of pure noise.
                 chosen = order[len(order) * step // steps : len(order) * (step + 1) // steps]
@@ -257,9 +268,7 @@ class Trainer:
             (loss.sum() / len(chosen)).backward()
             total += float(loss.sum().detach())
         if not math.isfinite(total):
-            raise FloatingPointError(
-                f"training diverged in epoch {self.epoch + 1}; lower learning_rate or clip"
-            )
+            raise FloatingPointError(f"training diverged in epoch {self.epoch + 1}; lower learning_rate or clip")
         return total
 
     def _validate(self) -> None:
@@ -297,9 +306,7 @@ class Trainer:
         state = json.loads((folder / "trainer.json").read_text())
         tensors = load_file(folder / state["weights"])
         part = {
-            prefix: {
-                k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")
-            }
+            prefix: {k.removeprefix(prefix + "."): v for k, v in tensors.items() if k.startswith(prefix + ".")}
             for prefix in ("network", "best", "optimiser")
         }
         self.network.load_state_dict(part["network"])

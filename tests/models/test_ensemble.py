@@ -88,9 +88,7 @@ def test_pretraining_is_where_a_fit_starts(store, y, tmp_path):
 
 @pytest.mark.parametrize("diversity", ["bootstrap", "seeds"])
 def test_other_diversities(diversity, store, y):
-    config = EnsembleConfig(
-        network=CONFIG.network, train=TrainConfig(epochs=2, min_steps=0), diversity=diversity
-    )
+    config = EnsembleConfig(network=CONFIG.network, train=TrainConfig(epochs=2, min_steps=0), diversity=diversity)
     model = CGformerEnsemble(store, config, members=2).fit(np.arange(25)[:, None], y[:25])
     _, sigma = model.predict(np.arange(60)[:, None], return_std=True)
     assert (sigma > 0).all()
@@ -116,9 +114,7 @@ def test_one_label_and_one_member(store):
 
 def test_progress_counts_through_all_members(store, y):
     told = []
-    CGformerEnsemble(store, CONFIG, members=2).fit(
-        np.arange(8)[:, None], y[:8], on_epoch=lambda *a: told.append(a)
-    )
+    CGformerEnsemble(store, CONFIG, members=2).fit(np.arange(8)[:, None], y[:8], on_epoch=lambda *a: told.append(a))
     assert [a[0] for a in told] == list(range(1, 21))
     assert {a[1] for a in told} == {20}
 
