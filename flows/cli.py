@@ -103,7 +103,7 @@ def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YA
     settings = load_config(config)
     with as_user_error():
         found = build_space(load_host(settings.campaign.host), settings.space)
-    console.print(tables.funnel(found.funnel))
+    console.print(tables.funnel([(step.name, step.count) for step in found.funnel]))
 
 
 @app.command()

@@ -89,7 +89,7 @@ def run_campaign(config: Config, console: Console) -> None:
         _enrol(config, ledger)
         with console.status("enumerating, clustering and ordering the composition space"):
             candidates = build_candidates(config)
-        console.print(tables.funnel(candidates.funnel))
+        console.print(tables.funnel([(step.name, step.count) for step in candidates.funnel]))
         candidates.write(folder / "space.csv")
         stage = stack.enter_context(_stage(config, console))
         pool = stack.enter_context(WorkerPool(config.label.workers, config.label.threads))
