@@ -32,6 +32,8 @@ class Structure(BaseModel):
     positions_A: list[list[float]]
     # Formal charges (e) by site, if known; what has no oxidation states (a person's CIF) leaves them empty.
     charges_e: list[float] = Field(default_factory=list)
+    # Names of the sites ("Na1", "Zr"), if the host names them (array "site" of an Atoms).
+    sites: list[str] = Field(default_factory=list)
 
     @classmethod
     def from_atoms(cls, atoms: Atoms) -> Self:
@@ -41,12 +43,15 @@ class Structure(BaseModel):
             cell_A=np.asarray(atoms.cell).tolist(),
             positions_A=atoms.positions.tolist(),
             charges_e=charges.tolist() if charges.any() else [],
+            sites=[str(name) for name in atoms.arrays["site"]] if "site" in atoms.arrays else [],
         )
 
     def to_atoms(self) -> Atoms:
         atoms = Atoms(self.numbers, positions=self.positions_A, cell=self.cell_A, pbc=True)
         if self.charges_e:
             atoms.set_initial_charges(self.charges_e)
+        if self.sites:
+            atoms.set_array("site", np.array(self.sites))
         return atoms
 
 
@@ -71,6 +76,7 @@ class Work(BaseModel):
             "numbers": structure.numbers,
             "cell": np.round(structure.cell_A, KEY_DECIMALS_A).tolist(),
             "positions": np.round(structure.positions_A, KEY_DECIMALS_A).tolist(),
+            "sites": structure.sites,
             "charges": np.round(structure.charges_e, KEY_DECIMALS_A).tolist(),
             "ion": self.ion,
             "calculator": self.calculator,
@@ -87,7 +93,7 @@ class FailureKind(StrEnum):
     TRANSIENT = "transient"  # a node, a network, a full disk: the same input may work later
     WALLTIME = "walltime"  # ran out of time: continue from the last band
     UNCONVERGED = "unconverged"  # ran out of steps: continue or escalate
-    INVALID = "invalid"  # the question has no answer (ion relaxes away, NaN, atoms lost): never retry the same input
+    INVALID = "invalid"  # the question has no answer (ion relaxes away, NaN, ...): never retry the same input
 
 
 class Failure(BaseModel):
@@ -118,7 +124,8 @@ class Hop(BaseModel):
 class Label(BaseModel):
     """A barrier with everything one must know before believing it.
 
-    `value_eV` is E_b of the ordering under the hop rule of `Work.settings`; None exactly if `failure` says why.
+    `value_eV` is E_b of the ordering under the hop rule of `Work.settings`; None exactly if `failure` says
+    why.
     """
 
     key: str
@@ -126,13 +133,32 @@ class Label(BaseModel):
     value_eV: float | None = None
     converged: bool = False
     hops: list[Hop] = Field(default_factory=list)
+    decisive: int | None = (
+        None  # which of `hops` is E_b; None if there is none or the value is no hop's (bvse)
+    )
     extra: dict[str, float] = Field(default_factory=dict)  # e.g. E_1D_eV, E_2D_eV, E_3D_eV
     force_calls: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)  # wall time by stage
-    provenance: dict[str, Any] = Field(default_factory=dict)  # versions, settings, machine, arrangements tried
+    provenance: dict[str, Any] = Field(
+        default_factory=dict
+    )  # versions, settings, machine, arrangements tried
     failure: Failure | None = None
     folder: str = ""  # where its files lie
 
     @property
     def ok(self) -> bool:
         return self.failure is None and self.value_eV is not None
+
+    def summary(self) -> dict[str, Any]:
+        """What most people want to know, flat: it stands at the top of `label.json`."""
+        hop = self.hops[self.decisive] if self.decisive is not None else None
+        return {
+            "E_b_eV": self.value_eV,
+            "forward_eV": hop and hop.forward_eV,
+            "backward_eV": hop and hop.backward_eV,
+            "converged": self.converged,
+            "fmax_eV_per_A": hop and hop.fmax_eV_per_A,
+            "force_calls": self.force_calls,
+            "fidelity": self.fidelity,
+            "failure_kind": self.failure and self.failure.kind.value,
+        }

@@ -1,0 +1,157 @@
+"""What `ionloop label` does, as plain functions: files in, a label folder out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.build import make_supercell
+
+from calculators import registry
+from calculators.barrier import label_end_points, vacancy
+from calculators.failures import classify
+from calculators.label import FailureKind, Label, Structure, Work
+from calculators.labeller import NebLabeller
+from calculators.pipeline import PROTOCOL, finished, label_work, provenance, start_folder
+from calculators.relax import Progress, silent
+from calculators.storage import write_label
+from calculators.structures import read_structure, split
+
+#: A cell shorter than this would let the moving ion meet its own image; it is repeated (Å).
+MIN_CELL_A = 8.0
+
+
+def label_structure(
+    structure: str | Path,
+    ion: str,
+    calculator: str,
+    out: str | Path,
+    settings: dict[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Label:
+    """Percolating E_b of a structure file (`ionloop label STRUCTURE --ion Na --calculator chgnet --out DIR`).
+
+    Vacant sites are atoms of the element X in the file. A structure without any is repeated until no cell
+    vector is shorter than 8 Å and gets one vacancy, which `provenance["vacancy"]` of the label records.
+
+    Raises:
+        FileNotFoundError, ValueError: unreadable or senseless input, in one line.
+    """
+    atoms = read_structure(structure)
+    split(atoms, ion)  # says what is wrong before anything is computed
+    labeller = registry.find(calculator)
+    name = Path(structure).stem
+    if isinstance(labeller, NebLabeller) and not (atoms.numbers == 0).any():
+        atoms = vacancy(large_enough(with_site_names(atoms)), ion)
+        name += " with one vacancy made"
+    work = Work(
+        structure=Structure.from_atoms(atoms),
+        ion=ion,
+        calculator=calculator,
+        settings=settings or {},
+        name=name,
+    )
+    return label_work(work, out, progress)
+
+
+def label_path(
+    initial: str | Path,
+    final: str | Path,
+    calculator: str,
+    out: str | Path,
+    *,
+    band: Sequence[str | Path] = (),
+    settings: dict[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Label:
+    """Barrier between two states (`ionloop label --initial A --final B [--images N | --band FILES] ...`).
+
+    Both ends are relaxed in the given cell. `settings` are the NEB settings (images, fmax_eV_per_A, ...).
+
+    Args:
+        band: files of the interior images, in order; by default they are interpolated.
+
+    Raises:
+        FileNotFoundError, ValueError: unreadable or senseless input, in one line.
+    """
+    labeller = registry.find(calculator)
+    if not isinstance(labeller, NebLabeller):
+        raise ValueError(f"calculator '{calculator}' gives no energies and forces: a path needs them")
+    start, end = read_structure(initial), read_structure(final)
+    interior = [read_structure(path) for path in band]
+    given = dict(settings or {})
+    if interior and given.setdefault("images", len(interior)) != len(interior):
+        raise ValueError(f"--images says {given['images']}, but {len(interior)} band files are given")
+    moved = str(start.symbols[_moved_atom(start, end)])
+    work = Work(
+        structure=Structure.from_atoms(start),
+        ion=moved,
+        calculator=calculator,
+        settings=labeller.settings(given),
+        name=f"{Path(initial).stem} to {Path(final).stem}",
+    )
+    versions = {
+        "protocol": PROTOCOL,
+        "final": Structure.from_atoms(end).model_dump_json(),
+    } | labeller.versions()
+    key, folder = work.key(versions), Path(out)
+    done = finished(folder, key)
+    if done is not None:
+        return done
+    clock = time.perf_counter()
+    start_folder(folder, work, key, of=lambda marked: marked.key(versions))
+    run = labeller.run(work.settings, folder, progress)
+    label = Label(key=key, fidelity=labeller.fidelity, folder=str(folder), provenance=provenance(work))
+    try:
+        label_end_points(start, end, run, label, interior or None)
+    except Exception as error:  # noqa: BLE001 - whatever a calculator raises becomes a failure with a kind
+        label.failure = classify(error, run.stage)
+    label.force_calls = run.force_calls
+    label.seconds = run.seconds | {"total": round(time.perf_counter() - clock, 3)}
+    write_label(folder, label)
+    return label
+
+
+def _moved_atom(initial: Atoms, final: Atoms) -> int:
+    from calculators.neb import unwrapped
+
+    return int(np.linalg.norm(unwrapped(initial, final).positions - initial.positions, axis=1).argmax())
+
+
+def large_enough(atoms: Atoms, minimum_A: float = MIN_CELL_A) -> Atoms:
+    """Repeat a cell until none of its vectors is shorter than `minimum_A`."""
+    repeats = np.ceil(minimum_A / atoms.cell.lengths() - 1e-9).astype(int)
+    return make_supercell(atoms, np.diag(repeats)) if (repeats > 1).any() else atoms
+
+
+def with_site_names(atoms: Atoms, symprec_A: float = 0.01) -> Atoms:
+    """Name sites by symmetry where nobody has: Na1, Na2, ... for the inequivalent sodium sites (spglib)."""
+    if "site" in atoms.arrays:
+        return atoms
+    import spglib
+
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    data = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
+    orbits = data.equivalent_atoms if data is not None else np.arange(len(atoms))
+    order: dict[str, list[int]] = {}
+    labels = []
+    for symbol, orbit in zip(atoms.get_chemical_symbols(), orbits.tolist(), strict=True):
+        seen = order.setdefault(symbol, [])
+        if orbit not in seen:
+            seen.append(orbit)
+        labels.append(f"{symbol}{seen.index(orbit) + 1}")
+    atoms = atoms.copy()
+    atoms.set_array("site", np.array(labels))
+    return atoms
+
+
+def exit_code(label: Label) -> int:
+    """0 for a value, 2 for senseless input, 1 for any other failure: what the command should return."""
+    if label.ok:
+        return 0
+    assert label.failure is not None
+    return 2 if label.failure.kind is FailureKind.INVALID and not label.failure.stage else 1
