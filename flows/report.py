@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, StrictUndefined
@@ -28,6 +27,7 @@ ROUND_LINES = 60
 #: Rounds whose acquisitions are listed; earlier ones of a very long campaign keep their summary line.
 ROUND_TABLES = 40
 EVENT_LINES = 200
+DOPANTS = (("Labels", "labels"), ("Labels and predictions", "ranking"))
 PACKAGES = ("ionloop", "ase", "chgnet", "torch", "scikit-learn", "modAL-python", "prefect", "sqlalchemy")
 
 #: The published figure that stands beside our held-out error (Tao et al., Matter 8, 102380 (2025)).
@@ -63,18 +63,15 @@ def render(view: CampaignView) -> str:
         ev=energy, num=number, span=duration, formula=lambda text: Markup(formula_html(text)), plural=plural
     )
     template = environment.from_string(files("flows").joinpath("data/report.html.j2").read_text(encoding="utf-8"))
-    labels, predicted = from_labels(view), from_ranking(view)
+    page = figures(view)
     return template.render(
         view=view,
         campaign=view.campaign,
         tiles=tiles(view),
-        figures={name: _chart(figure) for name, figure in _figures(view).items()},
-        paths=[(formula, label, _chart(figure)) for formula, label, figure in charts.paths(view)],
-        dopants=[
-            (title, _chart(charts.dopant_effects(found)), _chart(charts.dopant_pairs(found)))
-            for title, found in (("Labels", labels), ("Labels and predictions", predicted))
-            if found is not None
-        ],
+        has=page.keys(),
+        figures=Markup(_json(page)),
+        paths=[(formula, label) for formula, label, _ in charts.paths(view)],
+        dopants=[(title, f"{source}-effects", f"{source}-pairs") for title, source in DOPANTS],
         ranking=view.ranking[:RANKING_LINES],
         rounds=[(row, view.of_round(row.number), round_facts(view.of_round(row.number))) for row in view.rounds][
             ::-1
@@ -94,12 +91,37 @@ def render(view: CampaignView) -> str:
     )
 
 
+def figures(view: CampaignView) -> dict[str, go.Figure]:
+    """Every chart that the campaign has data for, by the name that the page calls it."""
+    made = {
+        "discovery": charts.discovery(view),
+        "found": charts.found(view),
+        "barriers": charts.barriers(view),
+        "map": charts.cluster_map(view),
+        "parity": charts.parity(view),
+        "calibration": charts.calibration(view),
+        "quality": charts.quality(view),
+    }
+    made |= {f"path-{i}": figure for i, (_, _, figure) in enumerate(charts.paths(view))}
+    for dopants in (from_labels(view), from_ranking(view)):
+        if dopants is not None:
+            made[f"{dopants.source}-effects"] = charts.dopant_effects(dopants)
+            made[f"{dopants.source}-pairs"] = charts.dopant_pairs(dopants)
+    return {name: figure for name, figure in made.items() if figure is not None}
+
+
+def _json(page: dict[str, go.Figure]) -> str:
+    """The charts as JSON that can stand inside a script element, whatever a formula or reason contains."""
+    parts = ",".join(f"{json.dumps(name)}:{figure.to_json()}" for name, figure in page.items())
+    return "{" + parts.replace("<", r"\u003c") + "}"
+
+
 def tiles(view: CampaignView) -> list[Tile]:
     """The headline numbers, each with what it must be compared with."""
     made = []
     if view.best:
         best = view.best[0]
-        made.append(Tile("Lowest barrier", f"{number(best.value_eV)} eV", Markup(formula_html(best.formula)), "good"))
+        made.append(Tile("Lowest barrier", f"{number(best.value_eV)} eV", _breakable(best.formula), "good"))
     else:
         made.append(Tile("Lowest barrier", DASH, f"no converged {view.target_fidelity} label yet"))
     curve = view.discovery
@@ -125,6 +147,11 @@ def tiles(view: CampaignView) -> list[Tile]:
     calls = sum(cost.force_calls for cost in view.costs)
     made.append(Tile("Labelling time", duration(seconds), f"{calls:,} force calls; {view.adopted:,} labels reused"))
     return made
+
+
+def _breakable(formula: str) -> Markup:
+    """A formula that may be broken after an amount, and nowhere else."""
+    return Markup(formula_html(formula).replace("</sub>", "</sub><wbr>"))
 
 
 def round_facts(acquisitions: tuple[Acquisition, ...]) -> str:
@@ -174,22 +201,3 @@ def versions() -> list[tuple[str, str]]:
         except PackageNotFoundError:
             known.append((package, "not installed as a package"))
     return known
-
-
-def _figures(view: CampaignView) -> dict[str, go.Figure | None]:
-    return {
-        "discovery": charts.discovery(view),
-        "found": charts.found(view),
-        "barriers": charts.barriers(view),
-        "map": charts.cluster_map(view),
-        "parity": charts.parity(view),
-        "calibration": charts.calibration(view),
-        "quality": charts.quality(view),
-    }
-
-
-def _chart(figure: go.Figure | None) -> Markup | None:
-    if figure is None:
-        return None
-    options: dict[str, Any] = {"responsive": True, "displaylogo": False, "displayModeBar": False}
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, config=options, default_width="100%"))

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from agent.ledger import Ledger
+from flows.view import CampaignView
+from tests.flows.synthetic import Spec, fill
+
+
+def played(folder: Path, spec: Spec) -> CampaignView:
+    """The view of a synthetic campaign (see synthetic.py: nothing in it was calculated)."""
+    ledger = Ledger.open(folder / "ledger.sqlite")
+    fill(ledger, folder, spec)
+    return CampaignView.load(ledger, spec.name, folder)
+
+
+@pytest.fixture(scope="session")
+def synthetic_view(tmp_path_factory) -> CampaignView:
+    return played(tmp_path_factory.mktemp("synthetic"), Spec())
+
+
+EDGES = {
+    "just created": Spec(rounds=0, cheap=0, space=False),
+    "cheap labels only": Spec(rounds=0),
+    "one label": Spec(rounds=1, batch=1, failure_rate=0.0),
+    "all failed": Spec(failure_rate=1.0),
+    "no metrics, no target, no space": Spec(metrics=False, target_eV=None, space=False, cheap=0),
+}
+
+
+@pytest.fixture(scope="session", params=list(EDGES))
+def edge_view(request, tmp_path_factory) -> CampaignView:
+    """Campaigns that have hardly begun or gone badly: everything must still be shown."""
+    return played(tmp_path_factory.mktemp("edge"), EDGES[request.param])
+
+
+@pytest.fixture(scope="session")
+def views(synthetic_view, tmp_path_factory) -> dict[str, CampaignView]:
+    made = {name: played(tmp_path_factory.mktemp("views"), spec) for name, spec in EDGES.items()}
+    return {"whole": synthetic_view, **made}
