@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -21,6 +22,10 @@ from flows.config import Config, parse_config
 from flows.errors import UserError, as_user_error
 from flows.lock import driver_lock
 from flows.view import CampaignView
+
+if TYPE_CHECKING:
+    from calculators.supervisor import WorkerPool
+    from flows.stage import Stage
 
 CONFIG_FILE = "config.json"
 
@@ -141,7 +146,7 @@ def _enrol(config: Config, ledger: Ledger) -> None:
 
 
 @contextmanager
-def _stage(config: Config, console: Console) -> Iterator[object]:
+def _stage(config: Config, console: Console) -> Iterator[Stage]:
     """Prefect's stage on the user's server or on our own, or no stage at all."""
     from flows.stage import BareStage, PrefectStage
 
@@ -172,12 +177,12 @@ def prefect_api(port: int | None, console: Console) -> Iterator[str]:
 
 
 @contextmanager
-def _interruptible(interrupted: threading.Event, pool: object) -> Iterator[None]:
+def _interruptible(interrupted: threading.Event, pool: WorkerPool) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the workers at once and leave unfinished labels pending."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         interrupted.set()
-        pool.close()  # type: ignore[attr-defined]
+        pool.close()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
