@@ -24,7 +24,6 @@ from agent.stopping import Progress, StopReason, should_stop
 from calculators.label import Work
 from calculators.pipeline import label_key
 from calculators.registry import find
-from flows.artifacts import publish_round
 from flows.candidates import Candidates
 from flows.config import Config
 from flows.labelling import Engine, Labeller
@@ -94,8 +93,7 @@ class Campaign:
         self.ledger.link_run(self.name, number, current_run_id())
         self._label(number)
         self.stage.step("retrain", f"retrain after round {number}", lambda: self._retrain(number))
-        view = CampaignView.load(self.ledger, self.name, self.config.folder)
-        publish_round(view, number)
+        self.stage.publish(CampaignView.load(self.ledger, self.name, self.config.folder), number)
 
     # --- propose ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import publish_round
 from flows.server import answers
+from flows.view import CampaignView
 
 log = logging.getLogger("ionloop")
 
@@ -33,6 +35,10 @@ class Stage(Protocol):
         """Play `body` as one task."""
         ...
 
+    def publish(self, view: CampaignView, round: int) -> None:
+        """Show what a round has brought."""
+        ...
+
 
 class BareStage:
     """No Prefect: the same bodies, called."""
@@ -47,6 +53,9 @@ class BareStage:
 
     def step(self, kind: str, title: str, body: Callable[[], None]) -> None:
         body()
+
+    def publish(self, view: CampaignView, round: int) -> None:
+        """There is nobody to show it to; the ledger has it all."""
 
 
 class _Once:
@@ -117,6 +126,10 @@ class PrefectStage:
         missing = [number for number, part in enumerate(parts) if not part.ended]
         self._bare.each(kind, [titles[i] for i in missing], lambda i: body(missing[i]), workers)
         return None
+
+    def publish(self, view: CampaignView, round: int) -> None:
+        if answers(self._api_url):
+            publish_round(view, round)
 
     def _guard(self, shown: Callable[[], None], once: _Once, what: str) -> None:
         if not answers(self._api_url):  # Prefect's client would try for minutes

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from models.ensemble import split_rows
-from models.training import check_targets
+from models.training import OnEpoch, check_targets
 
 Floats = NDArray[np.float64]
 CHUNK = 4096
@@ -100,15 +100,15 @@ class CompositionForest(_OnFeatures):
         self.members = members
         self.seed = seed
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train on rows X (n, 1) and y (n,)."""
+    def fit(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
+        """Train on rows X (n, 1) and y (n,), in one go: there are no epochs to report."""
         features, target = self._checked(X, y)
         self.scaler_ = StandardScaler().fit(self.features)
         forest = ExtraTreesRegressor(self.trees, min_samples_leaf=1, max_features=0.5, random_state=self.seed)
         self.forest_ = forest.fit(features, target)
         return self
 
-    def pretrain(self, X: Any, y: Any) -> Self:
+    def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
         """Learn the cheap fidelity; its prediction becomes one more feature."""
         self.cheap_ = CompositionForest(self.features, self.trees, self.members, self.seed + 1).fit(X, y)
         every = np.arange(len(self.features))[:, None]
@@ -142,8 +142,8 @@ class CompositionGP(_OnFeatures):
         self.seed = seed
         self.restarts = restarts
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Maximise the marginal likelihood on rows X (n, 1) and y (n,)."""
+    def fit(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
+        """Maximise the marginal likelihood on rows X (n, 1) and y (n,), in one go: there are no epochs to report."""
         features, target = self._checked(X, y)
         self.scaler_ = StandardScaler().fit(self.features)
         kernel = ConstantKernel(1.0, (1e-3, 1e2)) * Matern(
