@@ -1,5 +1,6 @@
 """The ledger on SQLite always, and on PostgreSQL where IONLOOP_TEST_POSTGRES holds a URL: the same tests."""
 
+import math
 import multiprocessing
 import os
 import resource
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
 from agent.ledger import Ledger, LedgerError, NewProposal, Ranked
@@ -265,7 +266,7 @@ def test_readers_and_writers_do_not_disturb_each_other(ledger, url):
                 counted = len(reader.proposals("one"))
                 seen.append((len(rounds), counted))
                 assert counted >= 4 * len(rounds)  # the rounds were read first
-        except Exception as error:
+        except (LedgerError, AssertionError) as error:
             errors.append(error)
         finally:
             reader.close()
@@ -284,6 +285,7 @@ def test_readers_and_writers_do_not_disturb_each_other(ledger, url):
 
 label_texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=40)
 finite = st.floats(allow_nan=False, allow_infinity=False)
+extras = st.dictionaries(label_texts, finite)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -297,20 +299,24 @@ def test_labels_come_back_as_they_went_in(ledger, value, path, reason, extra):
     assert ledger.label(label.key) == label
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_value_that_is_no_number_is_no_label(ledger, value):
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_no_number_is_an_invalid_verdict(ledger, value):
     (one,) = begin(ledger)
-    attempt = ledger.start_attempt(one, "a" * 32, "chgnet", "")
-    with pytest.raises(ValueError, match="finite"):
-        ledger.finish_attempt(attempt, a_label(value=value))
-    assert ledger.label("a" * 32) is None
-    assert ledger.attempts("one")[0].state == "running"
+    recorded = ledger.finish_attempt(ledger.start_attempt(one, "a" * 32, "chgnet", ""), a_label(value=value))
+    assert recorded.failure.kind is FailureKind.INVALID
+    assert str(value) in recorded.failure.reason
+    assert ledger.label("a" * 32) == recorded
+    assert ledger.proposal(one).state == "pending"
+    assert ledger.attempts("one")[0].state == "failed"
 
 
 def test_numbers_that_are_missing_inside_a_label_are_stored_on_every_database(ledger):
     hop = Hop(atom=1, target_A=[0.0, 1.0, 2.0], length_A=3.4, path_eV=[0.0, float("nan")], fmax_eV_per_A=float("inf"))
     ledger.add_label(a_label(hops=[hop], extra={"E_3D_eV": float("nan")}), "nzsp:Sn8+4:12", 0)
-    assert ledger.label("a" * 32).value_eV == 0.3
+    back = ledger.label("a" * 32)
+    assert back.value_eV == 0.3
+    assert math.isnan(back.hops[0].path_eV[1])
+    assert back.hops[0].fmax_eV_per_A == math.inf
 
 
 # --- kill -9, full disk, lost server --------------------------------------------------------------------------
@@ -416,7 +422,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path):
     child.start()
     failed_at, message = results.get(timeout=60)
     child.join()
-    assert "ledger could not be written" in message
+    assert "ledger could not be read or written" in message
     assert "\n" not in message
     ledger = Ledger.open(path)  # now there is room again
     rounds = [row.number for row in ledger.rounds("one")]
@@ -426,18 +432,23 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path):
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def write_while_the_server_goes(ledger):
+    with ledger.transaction() as session:
+        session.add(Meta(key="half", value="written"))
+        session.flush()
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with create_engine(POSTGRES, isolation_level="AUTOCOMMIT").connect() as admin:
+            admin.execute(text(f"SELECT pg_terminate_backend({pid})"))
+        session.execute(text("SELECT 1"))
+
+
 @pytest.mark.skipif(not POSTGRES, reason="IONLOOP_TEST_POSTGRES is not set")
 def test_a_lost_server_connection_is_a_clear_error_and_the_next_transaction_works():
     with fresh_postgres_database() as url:
         ledger = Ledger.open(url)
         ledger.create_campaign("one", "nzsp", "chgnet-neb", 0, {})
-        with pytest.raises(LedgerError, match="could not be written"), ledger.transaction() as session:
-            session.add(Meta(key="half", value="written"))
-            session.flush()
-            pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-            with create_engine(POSTGRES, isolation_level="AUTOCOMMIT").connect() as admin:
-                admin.execute(text(f"SELECT pg_terminate_backend({pid})"))
-            session.execute(text("SELECT 1"))
+        with pytest.raises(LedgerError, match="could not be read or written"):
+            write_while_the_server_goes(ledger)
         begin(ledger)
         with ledger.transaction() as session:
             assert session.get(Meta, "half") is None
@@ -506,10 +517,59 @@ def test_a_damaged_file_is_refused(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(LedgerError):
-        opened = Ledger.open(path)
-        opened.campaigns()
-        opened.proposals("one")
-        opened.labels("one")
-        opened.events("one")
-        opened.ranking("one")
-        opened.attempts("one")
+        read_everything(path)
+
+
+def read_everything(path):
+    ledger = Ledger.open(path)
+    for read in (ledger.proposals, ledger.labels, ledger.events, ledger.ranking, ledger.attempts, ledger.rounds):
+        read("one")
+
+
+def open_and_die(url, statement):
+    """Child process: kill itself with SIGKILL before the n-th SQL statement of opening an empty database."""
+    count = 0
+
+    def strike(*_args):
+        nonlocal count
+        count += 1
+        if count == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", strike)
+    Ledger.open(url)
+    os._exit(0)
+
+
+def test_kill_9_while_the_tables_are_made_leaves_a_database_that_opens(url):
+    for statement in range(1, 200):
+        child = fork.Process(target=open_and_die, args=(url, statement))
+        child.start()
+        child.join()
+        if child.exitcode == 0:
+            break
+        _drop_everything(url)
+    assert statement > 10
+    ledger = Ledger.open(url)
+    assert not ledger.campaigns()
+    ledger.close()
+
+
+def _drop_everything(url):
+    """Start over from an empty database, whatever the last victim left (always: all tables, or none)."""
+    engine = create_engine(url)
+    names = inspect(engine).get_table_names()
+    assert names == [] or "meta" in names
+    with engine.begin() as connection:
+        for name in names:
+            connection.execute(text(f"DROP TABLE {name}" + (" CASCADE" if "postgres" in url else "")))
+    engine.dispose()
+
+
+def test_many_processes_may_create_the_same_ledger(url):
+    children = [fork.Process(target=open_and_die, args=(url, -1)) for _ in range(8)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 8
