@@ -6,15 +6,17 @@ attempt. SQLite (write-ahead log) by default, PostgreSQL by URL; the same code a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, delete, event, func, inspect, select, update
+from sqlalchemy import Engine, create_engine, delete, event, func, insert, inspect, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from agent.schema import (
@@ -30,7 +32,12 @@ from agent.schema import (
     RoundRow,
     now,
 )
-from calculators.label import FailureKind, Label
+from calculators.label import Failure, FailureKind, Label
+
+#: The databases that a ledger can live in, with the INSERT that knows "unless it is there already".
+BACKENDS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+#: Statements by which one process at a time may create the tables.
+ONE_CREATOR = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7136112)"}
 
 
 class LedgerError(RuntimeError):
@@ -88,19 +95,26 @@ class Ledger:
         text = str(url) if "://" in str(url) else f"sqlite:///{Path(url).absolute()}"
         parsed = make_url(text)
         shown = parsed.render_as_string(hide_password=True)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_pre_ping=True)
+        if parsed.get_backend_name() not in BACKENDS:
+            raise LedgerError(
+                f"ledger {shown}: give the path of an SQLite file, sqlite:///... or postgresql+psycopg://..."
+            )
+        try:
+            if parsed.get_backend_name() == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(parsed, pool_pre_ping=True)
+        except ImportError as error:
+            raise LedgerError(f"ledger {shown}: {error}; `pip install 'ionloop[postgres]'` brings it") from error
+        except OSError as error:
+            raise LedgerError(f"ledger {shown}: its folder cannot be made ({error})") from error
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _sqlite_pragmas)
         try:
             _prepare(engine, shown)
-        except OperationalError as error:
-            raise LedgerError(f"ledger {shown}: cannot be opened ({_first_line(error)})") from error
-        except Exception as error:
+        except DBAPIError as error:
             if "not a database" in str(error):
                 raise LedgerError(f"ledger {shown}: this file is no SQLite database") from error
-            raise
+            raise LedgerError(f"ledger {shown}: cannot be opened ({_first_line(error)})") from error
         return cls(engine)
 
     def close(self) -> None:
@@ -112,8 +126,10 @@ class Ledger:
         try:
             with self._session.begin() as session:
                 yield session
-        except OperationalError as error:
-            raise LedgerError(f"the ledger could not be written: {_first_line(error)}") from error
+        except (IntegrityError, ProgrammingError, DataError):
+            raise  # a mistake of the caller, not of the database
+        except DBAPIError as error:
+            raise LedgerError(f"the ledger could not be read or written: {_first_line(error)}") from error
 
     # --- campaigns -------------------------------------------------------------------------------------
 
@@ -228,11 +244,15 @@ class Ledger:
             session.flush()
             return row.id
 
-    def finish_attempt(self, attempt_id: int, label: Label) -> None:
+    def finish_attempt(self, attempt_id: int, label: Label) -> Label:
         """End an attempt together with what it found, in one transaction.
 
         A value labels the proposal; a failure leaves it pending, for the next attempt or `fail_proposal`.
+
+        Returns:
+            the label as recorded: a value that is no finite number has become an `invalid` failure.
         """
+        label = _believable(label)
         with self.transaction() as session:
             attempt = session.get_one(AttemptRow, attempt_id)
             proposal = session.get_one(ProposalRow, attempt.proposal)
@@ -243,11 +263,12 @@ class Ledger:
                 attempt.failure_kind = label.failure.kind.value
                 attempt.failure_reason = label.failure.reason
             verdict = label.ok or (label.failure is not None and label.failure.kind is FailureKind.INVALID)
-            if verdict and session.get(LabelRow, label.key) is None:
-                session.add(_label_row(label, proposal.composition, proposal.ordering))
+            if verdict:
+                _insert_label(session, label, proposal.composition, proposal.ordering)
             if label.ok:
                 proposal.state = "labelled"
                 proposal.label_key = label.key  # a fallback's label has its own key
+        return label
 
     def fail_proposal(self, proposal_id: int) -> None:
         """No calculator of the chain gave a value, and none will be asked again."""
@@ -273,8 +294,7 @@ class Ledger:
     def add_label(self, label: Label, composition: str, ordering: int) -> None:
         """Add a label that no proposal asked for (by hand, or imported)."""
         with self.transaction() as session:
-            if session.get(LabelRow, label.key) is None:
-                session.add(_label_row(label, composition, ordering))
+            _insert_label(session, _believable(label), composition, ordering)
 
     def label(self, key: str) -> Label | None:
         with self.transaction() as session:
@@ -335,16 +355,36 @@ class Ledger:
             return session.scalars(query).all()
 
 
-def _label_row(label: Label, composition: str, ordering: int) -> LabelRow:
-    return LabelRow(
-        key=label.key,
-        composition=composition,
-        ordering=ordering,
-        fidelity=label.fidelity,
-        value_eV=label.value_eV,
-        converged=label.converged,
-        data=label.model_dump(mode="json"),
-    )
+def _believable(label: Label) -> Label:
+    """The label itself, or, where a calculator returned NaN or infinity for a barrier, that verdict."""
+    if label.value_eV is None or math.isfinite(label.value_eV):
+        return label
+    failure = Failure(kind=FailureKind.INVALID, reason=f"the barrier came out as {label.value_eV}")
+    return label.model_copy(update={"value_eV": None, "converged": False, "failure": failure})
+
+
+def _insert_label(session: Session, label: Label, composition: str, ordering: int) -> None:
+    """Insert a label unless its key is known: whoever finishes the same work second changes nothing."""
+    insert_unless_known = BACKENDS[session.get_bind().dialect.name]
+    values = {
+        "key": label.key,
+        "composition": composition,
+        "ordering": ordering,
+        "fidelity": label.fidelity,
+        "value_eV": label.value_eV,
+        "converged": label.converged,
+        "data": _json(label.model_dump(mode="json")),
+    }
+    session.execute(insert_unless_known(LabelRow).values(values).on_conflict_do_nothing(index_elements=["key"]))
+
+
+def _json(value: Any) -> Any:
+    """JSON knows no NaN (PostgreSQL refuses it): as text it is kept, and read back as the number it was."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _json(part) for key, part in value.items()}
+    return [_json(part) for part in value] if isinstance(value, list) else value
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
@@ -356,14 +396,10 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
 
 def _prepare(engine: Engine, shown: str) -> None:
     """Create the tables of an empty database, or check the version of an existing ledger."""
-    tables = set(inspect(engine).get_table_names())
-    if tables and "meta" not in tables:
+    if not inspect(engine).get_table_names():
+        _create(engine)
+    if "meta" not in inspect(engine).get_table_names():
         raise LedgerError(f"ledger {shown}: this database holds other tables and no ledger; give another one")
-    if not tables:
-        Base.metadata.create_all(engine)
-        with Session(engine) as session, session.begin():
-            session.add(Meta(key="schema_version", value=str(SCHEMA_VERSION)))
-        return
     with Session(engine) as session:
         version = int(session.get_one(Meta, "schema_version").value)
     if version > SCHEMA_VERSION:
@@ -371,6 +407,15 @@ def _prepare(engine: Engine, shown: str) -> None:
             f"ledger {shown}: written by a newer ionloop (schema {version}, this one knows {SCHEMA_VERSION}); "
             "update ionloop"
         )
+
+
+def _create(engine: Engine) -> None:
+    """Create all tables in one transaction, whoever else tries the same and whatever kills us."""
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql(ONE_CREATOR[engine.dialect.name])
+        if not inspect(connection).get_table_names():
+            Base.metadata.create_all(connection)
+            connection.execute(insert(Meta).values(key="schema_version", value=str(SCHEMA_VERSION)))
 
 
 def _first_line(error: Exception) -> str:

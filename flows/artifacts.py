@@ -21,7 +21,7 @@ from prefect.exceptions import PrefectException
 
 from flows import plots
 from flows.dopants import from_labels
-from flows.report import failure_lines, outcome, reference_note, round_facts
+from flows.report import failure_lines, known_metrics, outcome, reference_note, round_facts
 from flows.view import Acquisition, CampaignView
 from flows.wording import DASH, duration, energy, number, plural, slug
 
@@ -31,18 +31,6 @@ log = logging.getLogger("ionloop")
 PREFECT_ERRORS = (PrefectException, httpx.HTTPError, OSError, RuntimeError, ValueError)
 
 KINDS = ("acquisitions", "summary", "quality", "best", "failures", "budget")
-METRICS = {
-    "n_labels": "labels",
-    "mae_eV": "MAE (eV)",
-    "mean_predictor_mae_eV": "mean predictor MAE (eV)",
-    "rmse_eV": "RMSE (eV)",
-    "r2": "R²",
-    "spearman": "Spearman",
-    "nll": "NLL",
-    "crps": "CRPS (eV)",
-    "coverage_90": "coverage of 90 % intervals",
-    "miscalibration_area": "miscalibration area",
-}
 
 
 def artifact_keys(campaign: str) -> dict[str, str]:
@@ -139,17 +127,14 @@ def _acquisition(a: Acquisition) -> dict[str, Any]:
 
 
 def quality_table(view: CampaignView, round: int) -> list[dict[str, Any]]:
-    """Held-out figures of the model up to a round, newest first."""
+    """Figures of the model on labels that it had not seen, up to a round, newest first."""
+    figures = known_metrics(view)
     rows = [
-        {"round": row.number, **{title: number(row.metrics.get(key), _digits(key)) for key, title in METRICS.items()}}
+        {"round": row.number, **{title: number(row.metrics.get(key), digits) for key, title, digits in figures}}
         for row in reversed(view.rounds)
         if row.number <= round and row.metrics
     ]
     return rows or [{"round": round, "MAE (eV)": "not measured yet"}]
-
-
-def _digits(key: str) -> int:
-    return 0 if key == "n_labels" else 3 if key.endswith("eV") or key == "crps" else 2
 
 
 def best_table(view: CampaignView, top: int = 100) -> list[dict[str, Any]]:
@@ -178,15 +163,15 @@ def failure_table(view: CampaignView) -> list[dict[str, Any]]:
 
 
 def progress_percent(view: CampaignView) -> float:
-    """Share of the budget that is spent, in percent; of the rounds begun where no budget is set."""
-    if view.budget:
-        return min(100.0, 100.0 * view.spent / view.budget)
+    """Share of the budget nearest to its end, in percent; without any budget, of the proposals that have ended."""
+    if view.budgets:
+        return round(100 * view.budgets[0].share, 1)
     total = sum(a.round > 0 for a in view.acquisitions)
-    return 100.0 * view.spent / total if total else 0.0
+    return round(100 * view.spent / total, 1) if total else 0.0
 
 
 def budget_text(view: CampaignView) -> str:
-    return f"{view.spent:,} of {view.budget:,} labels" if view.budget else plural(view.spent, "label")
+    return "; ".join(map(str, view.budgets)) or plural(len(view.at_target), "label")
 
 
 def summary(view: CampaignView, round: int) -> str:

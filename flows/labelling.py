@@ -73,7 +73,7 @@ class Labeller:
             label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
             if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
                 raise Interrupted
-            self.ledger.finish_attempt(attempt, label)
+            label = self.ledger.finish_attempt(attempt, label)
             failed += 1
             retryable = label.failure is not None and label.failure.kind in RETRYABLE
             if label.ok or not retryable or failed > self.config.retries:

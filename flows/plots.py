@@ -166,19 +166,19 @@ def cluster_map(view: CampaignView) -> Figure:
 
 
 def quality(view: CampaignView) -> Figure:
-    """Held-out error, rank correlation and calibration of the model, round by round."""
+    """Error, rank correlation and calibration on labels that the model had not seen, round by round."""
     figure, axes = _figure(1, 3, width=10.8, height=3.3)
     if not any(len(view.metric(key)[0]) for key in ("mae_eV", "spearman", "r2", "coverage_90")):
-        return _empty(figure, axes, "no held-out figure of the model yet")
+        return _empty(figure, axes, "no label has tested the model yet")
     error, rank, calibration = axes
     _series(error, view, "mae_eV", "model", ACCENT)
     _series(error, view, "mean_predictor_mae_eV", "mean predictor", SECOND, ls="--")
-    error.set(title="Held-out error", ylabel="MAE (eV)")
+    error.set(title="Error on unseen labels", ylabel="MAE (eV)")
     error.set_ylim(bottom=0)
     _series(rank, view, "spearman", "Spearman", ACCENT)
     _series(rank, view, "r2", "R²", SECOND)
     rank.axhline(0, color=MUTED, lw=0.8)
-    rank.set(title="Held-out ranking")
+    rank.set(title="Ranking of unseen labels")
     _series(calibration, view, "coverage_90", "coverage of 90 % intervals", ACCENT)
     _series(calibration, view, "miscalibration_area", "miscalibration area", SECOND)
     calibration.axhline(0.9, color=MUTED, lw=0.8, ls=":")

@@ -37,6 +37,21 @@ PAPER_NOTE = (
 )
 
 
+#: The figures of `RoundRow.metrics` that are shown, with their titles and decimal places.
+METRICS = {
+    "n_labels": ("labels", 0),
+    "mae_eV": ("MAE (eV)", 3),
+    "mean_predictor_mae_eV": ("mean predictor MAE (eV)", 3),
+    "rmse_eV": ("RMSE (eV)", 3),
+    "r2": ("R²", 2),
+    "spearman": ("Spearman", 2),
+    "nll": ("NLL", 2),
+    "crps": ("CRPS (eV)", 3),
+    "coverage_90": ("coverage of 90 % intervals", 2),
+    "miscalibration_area": ("miscalibration area", 2),
+}
+
+
 @dataclass(frozen=True)
 class Tile:
     """One headline number."""
@@ -79,6 +94,8 @@ def render(view: CampaignView) -> str:
         round_lines=ROUND_LINES,
         round_tables=ROUND_TABLES,
         outcome=outcome,
+        measured=[row for row in view.rounds if row.metrics],
+        metrics=known_metrics(view),
         reference=reference_note(view),
         paper_note=PAPER_NOTE,
         failures=failure_lines(view),
@@ -131,9 +148,8 @@ def tiles(view: CampaignView) -> list[Tile]:
             expected = float(curve.reference.found(len(curve.found), curve.target_eV)[-1])
             note += f"; random choice: {expected:.1f} expected"
         made.append(Tile("Found", str(int(curve.found[-1])), note))
-    budget = f" of {view.budget:,}" if view.budget else ""
-    labelled = sum(a.value_eV is not None for a in view.acquisitions if a.round > 0)
-    made.append(Tile("Labelled", f"{view.spent:,}{budget}", f"proposals ended, {labelled:,} with a value"))
+    ended = f"{view.spent:,} proposals ended"
+    made.append(Tile("Labels", f"{len(view.at_target):,}", "; ".join([ended, *map(str, view.budgets)])))
     parity = view.parity
     if parity.size:
         base = number(parity.mean_predictor_mae_eV)
@@ -175,6 +191,11 @@ def outcome(acquisition: Acquisition) -> str:
     if acquisition.state == "labelled":
         return "converged" if acquisition.converged else "not converged"
     return acquisition.state
+
+
+def known_metrics(view: CampaignView) -> list[tuple[str, str, int]]:
+    """(key, title, digits) of the model's figures that at least one round has."""
+    return [(key, title, digits) for key, (title, digits) in METRICS.items() if len(view.metric(key)[0])]
 
 
 def failure_lines(view: CampaignView) -> list[tuple[str, str, int]]:

@@ -171,7 +171,7 @@ def calibration(view: CampaignView) -> go.Figure | None:
 
 
 def quality(view: CampaignView) -> go.Figure | None:
-    """Held-out error of model and mean predictor by round."""
+    """Error on unseen labels of model and mean predictor by round."""
     model, base = view.metric("mae_eV"), view.metric("mean_predictor_mae_eV")
     if not len(model[0]):
         return None
@@ -186,7 +186,7 @@ def quality(view: CampaignView) -> go.Figure | None:
                 mode="lines+markers",
                 line={"color": colour, "dash": dash, "width": 2.5},
             )
-    _look(figure, "round", "held-out MAE (eV)")
+    _look(figure, "round", "MAE on unseen labels (eV)")
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(dtick=_tick(model[0].tolist()))
     return figure

@@ -42,7 +42,9 @@ def status(view: CampaignView) -> RenderableType:
 
 def history(view: CampaignView) -> Table:
     """One line per round: what it chose, what it found, how good the model was afterwards."""
-    caption = f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: held out, eV, beside the mean predictor's"
+    caption = (
+        f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: on labels not seen, eV, beside the mean predictor's"
+    )
     table = _table(title=f"{view.name}: {plural(len(view.rounds), 'round')}", caption=caption)
     for name in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE", "mean pred.", "took"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -193,18 +195,13 @@ def _facts(view: CampaignView) -> Table:
 
 
 def _budget(view: CampaignView) -> RenderableType:
-    if view.budget is None:
-        return f"{view.spent:,} proposals ended"
-    line = Table.grid(padding=(0, 1))
-    bar = ProgressBar(
-        total=view.budget,
-        completed=min(view.spent, view.budget),
-        width=30,
-        complete_style="cyan",
-        finished_style="cyan",
-    )
-    line.add_row(bar, f"{view.spent:,} of {view.budget:,} proposals ended")
-    return line
+    if not view.budgets:
+        return f"no limit set; {view.spent:,} proposals ended"
+    grid = Table.grid(padding=(0, 1))
+    for budget in view.budgets:
+        bar = ProgressBar(total=1.0, completed=budget.share, width=30, complete_style="cyan", finished_style="cyan")
+        grid.add_row(bar, str(budget))
+    return grid
 
 
 def _best(view: CampaignView, count: int = 5) -> Table:

@@ -227,6 +227,24 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """One limit of the stopping rules."""
+
+    unit: str
+    spent: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.spent / self.limit)
+
+    def __str__(self) -> str:
+        """Such as "12 of 48 labels", "1.5 of 24 calculator hours"."""
+        spent = f"{self.spent:,.1f}" if isinstance(self.spent, float) else f"{self.spent:,}"
+        return f"{spent} of {self.limit:,g} {self.unit}"
+
+
+@dataclass(frozen=True)
 class CampaignView:
     """A campaign at one moment. Everything is in the order of proposing."""
 
@@ -306,15 +324,21 @@ class CampaignView:
         """The barrier below which a composition counts as found, if the configuration names one."""
         return finite(_setting(self.campaign.config, "stopping", "target_eV"))
 
-    @property
-    def budget(self) -> int | None:
-        """Target labels that the configuration allows (rounds x batch, or less by a stopping rule)."""
-        rounds = _setting(self.campaign.config, "campaign", "rounds")
-        batch = _setting(self.campaign.config, "campaign", "batch")
-        limits = [_setting(self.campaign.config, "stopping", "max_labels")]
-        limits.append(rounds * batch if rounds and batch else None)
-        known = [int(limit) for limit in limits if finite(limit)]
-        return min(known) if known else None
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What the stopping rules allow and what of it is spent, the one nearest to its end first."""
+        spent = {
+            "max_labels": ("labels", len(self.at_target)),
+            "max_rounds": ("rounds", sum(row.state == "done" and row.number > 0 for row in self.rounds)),
+            "max_calculator_hours": ("calculator hours", sum(cost.seconds for cost in self.costs) / 3600),
+            "max_wall_hours": (
+                "hours",
+                ((self.campaign.ended or self.taken) - self.campaign.created).total_seconds() / 3600,
+            ),
+        }
+        limits = {key: finite(_setting(self.campaign.config, "stopping", key)) for key in spent}
+        known = [Budget(*spent[key], limit) for key, limit in limits.items() if limit]
+        return tuple(sorted(known, key=lambda budget: -budget.share))
 
     @property
     def spent(self) -> int:

@@ -114,7 +114,7 @@ def fill(ledger: Ledger, folder: Path, spec: Spec = Spec()) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "campaign": {"name": spec.name, "rounds": spec.rounds, "batch": spec.batch, "host": "nzsp"},
-        "stopping": {"target_eV": spec.target_eV},
+        "stopping": {"target_eV": spec.target_eV, "max_rounds": spec.rounds or None},
         "label": {"calculators": ["chgnet", "bvse"]},
     }
     ledger.create_campaign(spec.name, "nzsp", TARGET, spec.seed, config)

@@ -19,7 +19,7 @@ def test_status_tells_the_state_and_the_comparison(synthetic_view):
     assert synthetic_view.name in text
     assert "mean predictor" in text
     assert f"{synthetic_view.best[0].value_eV:.3f} eV" in text
-    assert "24 of 24 proposals ended" in text
+    assert "4 of 4 rounds" in text
 
 
 def test_history_has_a_line_per_round(synthetic_view):

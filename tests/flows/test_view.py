@@ -20,7 +20,7 @@ def test_agrees_with_the_ledger(synthetic_view):
     assert len(view.attempts) == len(ledger.attempts(view.name))
     assert sum(view.failures_by_kind.values()) == sum(a.state in {"failed", "lost"} for a in view.attempts)
     assert view.spent == sum(row.round > 0 and row.state != "pending" for row in ledger.proposals(view.name))
-    assert view.budget == 24
+    assert [str(budget) for budget in view.budgets] == ["4 of 4 rounds"]
     for key, whole in view.best_labels.items():
         assert whole == ledger.label(key)
 
@@ -221,3 +221,14 @@ def test_ten_thousand_labels_need_no_more_queries_than_one(big_ledger):
     assert len([text for text in statements if text.startswith("SELECT")]) == 7
     assert view.costs[0].force_calls == 10_000 * 340
     assert json.dumps(view.failures_by_kind) == "{}"
+
+
+def test_the_budget_nearest_to_its_end_comes_first(tmp_path):
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    limits = {"max_labels": 100, "max_rounds": 4, "max_calculator_hours": 1e-9, "max_wall_hours": None}
+    ledger.create_campaign("one", "nzsp", TARGET, 0, {"stopping": limits})
+    ledger.begin_round("one", 1, [], "")
+    ledger.finish_round("one", 1, {}, [], "")
+    first, *rest = CampaignView.load(ledger, "one", tmp_path).budgets
+    assert (first.unit, first.share) == ("rounds", 0.25)
+    assert [budget.unit for budget in rest] == ["labels", "calculator hours"]
