@@ -1,4 +1,4 @@
-"""CGCNN as published (Xie & Grossman, Phys. Rev. Lett. 120, 145301, 2018): the baseline, and the base of the released net.
+"""CGCNN as published (Xie & Grossman, Phys. Rev. Lett. 120, 145301, 2018): baseline, and base of the released net.
 
 It reads graphs cut at exactly twelve neighbours as well as ours with whole shells.
 """
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from models.features import FEATURES, feature_table
 from models.graph import GraphBatch
-from models.layers import Gaussians
+from models.layers import Gaussians, mean_over_sites
 from models.training import Network
 
 
@@ -80,12 +80,7 @@ class CGCNN(Network):
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:
         """Mean over occupied sites, (b, w)."""
-        nodes = self.nodes(batch)
-        occupied = (batch.numbers > 0).to(nodes.dtype)
-        pooled = nodes.new_zeros(len(batch.sizes), nodes.shape[1])
-        pooled = pooled.index_add(0, batch.crystal, nodes * occupied[:, None])
-        count = nodes.new_zeros(len(batch.sizes)).index_add(0, batch.crystal, occupied)
-        return pooled / count.clamp(min=1.0)[:, None]
+        return mean_over_sites(self.nodes(batch), batch)
 
     def forward(self, batch: GraphBatch) -> torch.Tensor:
         """Normalised mean and a zero log-variance, (b, 2)."""

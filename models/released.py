@@ -158,6 +158,4 @@ def load_released(path: Path | str) -> ReleasedModel:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: not a checkpoint of the released CGformer ({first})") from error
     facts = {"epoch": int(content.get("epoch", 0)), "best_mae_eV": float(content.get("best_mae_error", math.nan))}
-    return ReleasedModel(
-        network.eval(), Normaliser(float(normaliser["mean"]), float(normaliser["std"])), facts
-    )
+    return ReleasedModel(network.eval(), Normaliser(float(normaliser["mean"]), float(normaliser["std"])), facts)
