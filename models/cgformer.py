@@ -16,7 +16,7 @@ from torch import nn
 
 from models.features import FEATURES, feature_table
 from models.graph import GraphBatch
-from models.layers import AttentionBias, Convolution, EncoderLayer, Gaussians, Spatial
+from models.layers import AttentionBias, Convolution, EncoderLayer, Gaussians, Spatial, mean_over_sites
 from models.training import Network
 
 MAX_DEGREE = 24
@@ -115,11 +115,18 @@ class CGformer(Network):
 
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
         """Final node vectors (t, w)."""
-        nodes = self.embedding(self.features).index_select(0, batch.numbers)
+        table = self.embedding(self.features)
+        bonds = self.basis(batch.lengths)
+        convolutions = list(self.convolutions)
+        if batch.bonds is not None and self.fidelity is None and convolutions:
+            first = convolutions.pop(0)
+            assert isinstance(first, Convolution)
+            nodes = first.of_elements(table, bonds, batch)
+        else:
+            nodes = table.index_select(0, batch.numbers)
         if self.fidelity is not None:
             nodes = nodes + self.fidelity(batch.fidelity).index_select(0, batch.crystal)
-        bonds = self.basis(batch.lengths)
-        for convolution in self.convolutions:
+        for convolution in convolutions:
             nodes = convolution(nodes, bonds, batch)
         if self.bias is None:
             return nodes
@@ -147,12 +154,7 @@ class CGformer(Network):
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:
         """Mean over the occupied sites of every crystal, (b, w). Vacant sites are seen, but not pooled."""
-        nodes = self.norm(self.nodes(batch))
-        occupied = (batch.numbers > 0).to(nodes.dtype)
-        pooled = nodes.new_zeros(len(batch.sizes), nodes.shape[1])
-        pooled = pooled.index_add(0, batch.crystal, nodes * occupied[:, None])
-        count = nodes.new_zeros(len(batch.sizes)).index_add(0, batch.crystal, occupied)
-        return pooled / count.clamp(min=1.0)[:, None]
+        return mean_over_sites(self.norm(self.nodes(batch)), batch)
 
     def forward(self, batch: GraphBatch) -> torch.Tensor:
         """Normalised mean and log-variance, (b, 2); the log-variance is zero without a variance head."""

@@ -139,6 +139,28 @@ def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArr
 
 
 @dataclass
+class Bonds:
+    """The different bonds of a batch over a shared graph: place in the graph, element here, element there.
+
+    A first convolution's message depends on these three alone, so that it is computed once per different bond (some
+    thousands) instead of once per bond of every row.
+
+    Attributes:
+        place: (u,) flat index into the graph's (n, k) neighbour lists.
+        centre, other: (u,) atomic numbers.
+        index: (t, k) which of the different bonds each bond is.
+    """
+
+    place: torch.Tensor
+    centre: torch.Tensor
+    other: torch.Tensor
+    index: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Bonds:
+        return Bonds(*(value.to(device) for value in (self.place, self.centre, self.other, self.index)))
+
+
+@dataclass
 class GraphBatch:
     """Crystals laid out one after another: b crystals, t atoms in all, k neighbours.
 
@@ -157,6 +179,7 @@ class GraphBatch:
         nearest: (p,) bool, minimum images.
         fidelity: (b,) index of the fidelity that is asked for.
         complete: whether every atom has k neighbours.
+        bonds: the different bonds, if the graph is shared.
         hops: (b or 1, n, n) or None if not asked for.
     """
 
@@ -172,6 +195,7 @@ class GraphBatch:
     fidelity: torch.Tensor
     complete: bool
     shared: bool = False
+    bonds: Bonds | None = None
     hops: torch.Tensor | None = None
 
     @property
@@ -181,7 +205,7 @@ class GraphBatch:
 
     def to(self, device: torch.device | str) -> GraphBatch:
         moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, (torch.Tensor, Bonds))
         }
         return replace(self, **moved)
 
@@ -272,6 +296,43 @@ class GraphStore(_NotCloned):
         return collate([self.crystals[row] for row in rows], None if fidelity is None else fidelity.tolist(), hops)
 
 
+class BondVocabulary:
+    """Numbers every (place in the host's graph, element here, element there) that occurs in any row."""
+
+    def __init__(self, neighbours: NDArray[np.int32], numbers: NDArray[np.uint8]):
+        """
+        Args:
+            neighbours: (n, k) of the host's graph.
+            numbers: (rows, n) decorations.
+        """
+        n, k = neighbours.shape
+        present = np.zeros((n, 256), bool)
+        for site in range(n):
+            present[site, np.unique(numbers[:, site])] = True
+        self.rank = (np.cumsum(present, axis=1) - 1).astype(np.int64)  # of an element among those of its site
+        kinds = present.sum(axis=1)
+        self.neighbours = neighbours
+        self.width = kinds[neighbours]
+        sizes = kinds[:, None] * self.width
+        self.base = (np.cumsum(sizes) - sizes.reshape(-1)).reshape(n, k)
+        elements = [np.flatnonzero(row) for row in present]
+        self.place = np.repeat(np.arange(n * k), sizes.reshape(-1))
+        flat = [(elements[i], elements[j]) for i in range(n) for j in neighbours[i]]
+        self.centre = np.concatenate([np.repeat(here, len(there)) for here, there in flat])
+        self.other = np.concatenate([np.tile(there, len(here)) for here, there in flat])
+
+    def bonds(self, numbers: NDArray[np.uint8]) -> Bonds:
+        """Different bonds of some rows (b, n)."""
+        rank = self.rank[np.arange(numbers.shape[1]), numbers]
+        code = self.base + rank[:, :, None] * self.width + rank[:, self.neighbours]
+        used = np.zeros(len(self.place), bool)
+        used[code.reshape(-1)] = True
+        renumbered = np.cumsum(used) - 1
+        found = (self.place[used], self.centre[used], self.other[used], renumbered[code])
+        place, centre, other, index = (torch.from_numpy(values.astype(np.int64)) for values in found)
+        return Bonds(place, centre, other, index.reshape(-1, self.neighbours.shape[1]))
+
+
 class HostGraphs(_NotCloned):
     """One shared graph of a host's sites and many decorations of it."""
 
@@ -297,14 +358,13 @@ class HostGraphs(_NotCloned):
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.full(len(rows), len(self.crystal))
 
-    def extend(self, numbers: NDArray[Any]) -> None:
-        """Append rows of decorations (rows, sites)."""
-        check_numbers(np.asarray(numbers), "numbers")
-        self.numbers = np.concatenate([self.numbers, np.asarray(numbers).astype(np.uint8)])
-
     @cached_property
     def _geometry(self) -> GraphBatch:
         return collate([self.crystal], hops=True)
+
+    @cached_property
+    def _vocabulary(self) -> BondVocabulary:
+        return BondVocabulary(self.crystal.neighbours, self.numbers)
 
     def batch(
         self, rows: NDArray[np.int64], fidelity: NDArray[np.int64] | None = None, hops: bool = False
@@ -324,6 +384,7 @@ class HostGraphs(_NotCloned):
             fidelity=torch.zeros(b, dtype=torch.long) if fidelity is None else torch.from_numpy(fidelity),
             complete=one.complete,
             shared=True,
+            bonds=self._vocabulary.bonds(self.numbers[rows]),
             hops=one.hops if hops else None,
         )
 

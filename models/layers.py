@@ -12,7 +12,18 @@ from torch.nn import functional
 from models.dropout import Dropout
 from models.graph import CUTOFF_A, MAX_HOPS, GraphBatch
 
+#: Step (Å) of the table from which radial functions are interpolated.
+TABLE_STEP_A = 0.1
 Spatial = Literal["none", "hop", "rbf", "images"]
+
+
+def mean_over_sites(nodes: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+    """Mean of node vectors (t, w) over the occupied sites of every crystal, (b, w); zeros if there are none."""
+    occupied = (batch.numbers > 0).to(nodes.dtype)
+    pooled = nodes.new_zeros(len(batch.sizes), nodes.shape[1])
+    pooled = pooled.index_add(0, batch.crystal, nodes * occupied[:, None])
+    count = nodes.new_zeros(len(batch.sizes)).index_add(0, batch.crystal, occupied)
+    return pooled / count.clamp(min=1.0)[:, None]
 
 
 class Gaussians(nn.Module):
@@ -54,6 +65,24 @@ class Convolution(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.scale = 1.0 / math.sqrt(neighbours)
 
+    def of_elements(self, table: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+        """The same as `forward` where nodes are still rows (104, w) of an element table and the graph is shared.
+
+        Every different bond's message is computed once.
+        """
+        different = batch.bonds
+        assert different is not None
+        geometry = self.bond(bonds).flatten(0, 1)
+        mixed = geometry.index_select(0, different.place)
+        mixed = mixed + self.centre(table).index_select(0, different.centre)
+        mixed = mixed + self.other(table).index_select(0, different.other)
+        gate, core = mixed.chunk(2, dim=-1)
+        messages = torch.sigmoid(gate) * functional.silu(core)
+        if not batch.complete:
+            messages = messages * torch.isfinite(batch.lengths).view(-1, 1).index_select(0, different.place)
+        summed = functional.embedding_bag(different.index, messages, mode="sum")
+        return table.index_select(0, batch.numbers) + self.norm(summed * self.scale)
+
     def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
         t = len(nodes)
@@ -86,13 +115,18 @@ class AttentionBias(nn.Module):
     expansion (Graphormer eq. 7 with paths of one bond).
     """
 
+    table: torch.Tensor
+
     def __init__(self, heads: int, spatial: Spatial, edges: bool, bond_width: int):
         super().__init__()
         self.heads, self.spatial = heads, spatial
-        self.basis = Gaussians(step_A=0.5, smooth=True)
+        basis = Gaussians(step_A=0.5, smooth=True)
+        # One exponential per pair and centre would dominate large cells; a table of steps is read by interpolation.
+        steps = round(CUTOFF_A / TABLE_STEP_A) + 2
+        self.register_buffer("table", basis(torch.arange(steps) * TABLE_STEP_A), persistent=False)
         if spatial in ("rbf", "images"):
             # Images start near the uniform floor: softplus(-4) = 0.02.
-            self.radial = nn.Parameter(torch.full((len(self.basis), heads), 0.0 if spatial == "rbf" else -4.0))
+            self.radial = nn.Parameter(torch.full((len(basis), heads), 0.0 if spatial == "rbf" else -4.0))
         if spatial == "hop":
             self.hop = nn.Parameter(torch.zeros(MAX_HOPS + 1, heads))
         self.edge = nn.Linear(bond_width, heads, bias=False) if edges else None
@@ -109,9 +143,9 @@ class AttentionBias(nn.Module):
             bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
         elif self.spatial == "rbf":
             near = batch.nearest
-            bias = bias.index_add(0, batch.pair_index[near], self.basis(batch.pair_lengths[near]) @ self.radial)
+            bias = bias.index_copy(0, batch.pair_index[near], self._radial(batch.pair_lengths[near], self.radial))
         elif self.spatial == "images":
-            value = self.basis(batch.pair_lengths) @ functional.softplus(self.radial)
+            value = self._radial(batch.pair_lengths, functional.softplus(self.radial))
             uniform = (1.0 / batch.sizes[:count]).repeat_interleave(n * n)
             bias = torch.log(bias.index_add(0, batch.pair_index, value) + uniform[:, None])
         if self.edge is not None:
@@ -125,6 +159,18 @@ class AttentionBias(nn.Module):
             padding = torch.arange(n, device=bias.device) >= batch.sizes[:, None]
             bias = bias.masked_fill(padding[:, None, None, :], -torch.inf)
         return bias
+
+    def _radial(self, distances: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Radial functions (p, heads) of distances (p,) up to the cutoff, from weights (basis, heads)."""
+        position = distances / TABLE_STEP_A
+        below = position.long()
+        share = position - below
+        return functional.embedding_bag(
+            torch.stack([below, below + 1], dim=1),
+            self.table @ weights,
+            per_sample_weights=torch.stack([1 - share, share], dim=1).to(weights.dtype),
+            mode="sum",
+        )
 
 
 class EncoderLayer(nn.Module):

@@ -1,0 +1,149 @@
+"""Cross-validation on other people's data: phonons (matbench, official folds) and 559 DFT migration barriers.
+
+    python benchmarks/models_reference.py run SHARED OUT --data barriers --model cgformer --folds 0,1,2,3,4 --seeds 0
+    python benchmarks/models_reference.py table OUT
+
+One JSON file per (data, model, seed, fold) with the test predictions, so that a run can be stopped and continued.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+
+from models.cgcnn import CGCNN
+from models.cgformer import CGformer, CGformerConfig
+from models.graph import GraphStore
+from models.released import ReleasedCGformer
+from models.schnet import SchNet
+from models.surrogates import CompositionForest, composition_features
+from models.training import Network, TrainConfig, Trainer, predict
+
+#: (file, target, unit, epochs, batch size): the same budget for every network
+DATA = {
+    "phonons": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
+    "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 40, 16),
+}
+NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
+    "cgformer": (lambda: CGformer(CGformerConfig()), 2e-3),
+    "cgformer-none": (lambda: CGformer(CGformerConfig(spatial="none", edges=False)), 2e-3),
+    "cgformer-hop": (lambda: CGformer(CGformerConfig(spatial="hop")), 2e-3),
+    "cgformer-rbf": (lambda: CGformer(CGformerConfig(spatial="rbf")), 2e-3),
+    "cgformer-rbf-noedges": (lambda: CGformer(CGformerConfig(spatial="rbf", edges=False)), 2e-3),
+    "cgformer-images": (lambda: CGformer(CGformerConfig(spatial="images")), 2e-3),
+    "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
+    "cgformer-3conv": (lambda: CGformer(CGformerConfig(convolutions=3)), 2e-3),
+    "released": (ReleasedCGformer, 2e-3),
+    "cgcnn": (CGCNN, 2e-3),
+    "schnet": (SchNet, 2e-3),
+}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def atoms_of(row: dict[str, Any]) -> Atoms:
+    where = "positions" if row.get("cartesian") else "scaled_positions"
+    return Atoms(row["species"], cell=row["lattice_A"], pbc=True, **{where: row["coords"]})
+
+
+def folds_of(rows: list[dict[str, Any]]) -> np.ndarray:
+    """The official test folds if there are any, else five random ones."""
+    if "fold" in rows[0]:
+        return np.array([row["fold"] for row in rows])
+    return np.random.default_rng(0).permutation(len(rows)) % 5
+
+
+def count_matrix(structures: list[Atoms]) -> np.ndarray:
+    """Atomic numbers padded with zeros to one width, for the composition features."""
+    padded = np.zeros((len(structures), max(map(len, structures))), int)
+    for line, atoms in zip(padded, structures, strict=True):
+        line[: len(atoms)] = atoms.numbers
+    return padded
+
+
+def train_and_predict(
+    name: str, store: GraphStore, y: np.ndarray, test: np.ndarray, seed: int, data: str, told: bool
+):
+    """Test predictions and facts of one fold. A tenth of the training rows chooses the best epoch."""
+    rng = np.random.default_rng((seed, 3))
+    rest = rng.permutation(np.flatnonzero(~test))
+    hold, train = rest[: len(rest) // 10], rest[len(rest) // 10 :]
+    build, rate = NETWORKS[name]
+    torch.manual_seed(seed)
+    network = build()
+    _, _, _, epochs, batch = DATA[data]
+    config = TrainConfig(epochs=epochs, min_steps=0, batch_size=batch, learning_rate=rate)
+    trainer = Trainer(network, store, train, y[train], config, seed=seed, validation=(hold, y[hold], None))
+
+    def tell(epoch: int, total: int, loss: float) -> None:
+        if told and epoch % 5 == 0:
+            print(f"  {name} {epoch}/{total} loss {loss:.3f} val {trainer.history.validation[-1]:.4f}", flush=True)
+
+    history = trainer.run(tell)
+    mean, _ = predict(network, store, np.flatnonzero(test), trainer.normaliser)
+    parameters = sum(p.numel() for p in network.parameters())
+    return mean, {"parameters": parameters, "best_epoch": history.best_epoch, "validation": history.validation}
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    file, target, _, _, _ = DATA[args.data]
+    rows = rows_of(Path(args.shared) / "data" / file)
+    y = np.array([row[target] for row in rows], float)
+    folds = folds_of(rows)
+    structures = [atoms_of(row) for row in rows]
+    store: GraphStore | None = None
+    for seed in map(int, args.seeds.split(",")):
+        for fold in map(int, args.folds.split(",")):
+            for name in args.model.split(","):
+                out = Path(args.out) / f"{args.data}.{name}.{seed}.{fold}.json"
+                if out.exists():
+                    continue
+                test, started = folds == fold, time.time()
+                if name == "forest":
+                    forest = CompositionForest(composition_features(count_matrix(structures)), seed=seed)
+                    fitted = forest.fit(np.flatnonzero(~test)[:, None], y[~test])
+                    mean, facts = fitted.predict(np.flatnonzero(test)[:, None]), {}
+                elif name == "mean":
+                    mean, facts = np.full(test.sum(), np.median(y[~test])), {}
+                else:
+                    store = store or GraphStore(structures)
+                    mean, facts = train_and_predict(name, store, y, test, seed, args.data, args.verbose)
+                seconds = time.time() - started
+                result = {"rows": np.flatnonzero(test).tolist(), "mean": mean.tolist(), "seconds": seconds, **facts}
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_text(json.dumps(result))
+                print(f"{out.stem} MAE {np.abs(mean - y[test]).mean():.4f} in {seconds:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    runner = commands.add_parser("run")
+    runner.add_argument("shared")
+    runner.add_argument("out")
+    runner.add_argument("--data", choices=DATA, required=True)
+    runner.add_argument("--model", default="cgformer,released,cgcnn,schnet,forest,mean")
+    runner.add_argument("--folds", default="0,1,2,3,4")
+    runner.add_argument("--seeds", default="0")
+    runner.add_argument("--threads", type=int, default=1)
+    runner.add_argument("--verbose", action="store_true")
+    runner.set_defaults(action=run)
+    args = parser.parse_args()
+    args.action(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The network that the CGformer paper's code really is, and its published checkpoints.
+
+CGCNN with three convolutions, a centrality encoding and one transformer layer whose attention reaches only an atom's
+neighbours in the graph; there is no spatial and no edge encoding. Attention is computed over each atom's list of
+neighbours (cost linear in atoms) instead of over a dense matrix of the whole batch (quadratic): the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from numpy.typing import NDArray
+from torch import nn
+
+from models.cgcnn import CGCNN, CGCNNConfig
+from models.graph import GraphBatch, GraphStore
+from models.training import Normaliser, predict
+
+#: Degrees are clamped here; the tables have one more row.
+MAX_DEGREE = 9
+
+
+@dataclass(frozen=True)
+class ReleasedConfig(CGCNNConfig):
+    """Architecture of the released network."""
+
+    layers: int = 1
+    heads: int = 2
+
+
+class NeighbourHead(nn.Module):
+    """One head of the released code: full width, attention over the neighbours of the graph."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
+        """(t, w); `once` (t, k) is True for the first entry of every neighbour."""
+        query, width = self.q(nodes), nodes.shape[1]
+        flat = neighbours.reshape(-1)
+        key = self.k(nodes).index_select(0, flat).view(*neighbours.shape, width)
+        value = self.v(nodes).index_select(0, flat).view(*neighbours.shape, width)
+        scores = torch.einsum("tw,tkw->tk", query, key) / math.sqrt(width)
+        weights = torch.softmax(scores.masked_fill(~once, -1e6), dim=1)
+        return torch.einsum("tk,tkw->tw", weights, value)
+
+
+class NeighbourAttention(nn.Module):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = nn.ModuleList([NeighbourHead(width) for _ in range(heads)])
+        self.linear = nn.Linear(heads * width, width)
+
+    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
+        return self.linear(torch.cat([head(nodes, neighbours, once) for head in self.heads], dim=1))
+
+
+class NeighbourLayer(nn.Module):
+    """Pre-norm encoder layer."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.attention = NeighbourAttention(width, heads)
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ff = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
+        nodes = nodes + self.attention(self.ln_1(nodes), neighbours, once)
+        return nodes + self.ff(self.ln_2(nodes))
+
+
+class Centrality(nn.Module):
+    """Learned vectors of in- and out-degree."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.z_in = nn.Parameter(torch.randn(MAX_DEGREE + 1, width) * 0.02)
+        self.z_out = nn.Parameter(torch.randn(MAX_DEGREE + 1, width) * 0.02)
+
+    def forward(self, outward: torch.Tensor, inward: torch.Tensor) -> torch.Tensor:
+        return self.z_in[inward.clamp(max=MAX_DEGREE)] + self.z_out[outward.clamp(max=MAX_DEGREE)]
+
+
+class Encoder(nn.Module):
+    """Holds the layers under the checkpoint's name."""
+
+    def __init__(self, width: int, heads: int, layers: int):
+        super().__init__()
+        self.layers = nn.ModuleList([NeighbourLayer(width, heads) for _ in range(layers)])
+
+
+class ReleasedCGformer(CGCNN):
+    """The released architecture; parameters carry the checkpoint's names."""
+
+    def __init__(self, config: ReleasedConfig | None = None):
+        config = config or ReleasedConfig()
+        super().__init__(config)
+        self.centrality_encoding = Centrality(config.width)
+        self.graphormer_encoder = Encoder(config.width, config.heads, config.layers)
+
+    def nodes(self, batch: GraphBatch) -> torch.Tensor:
+        """Final node vectors (t, w)."""
+        nodes = super().nodes(batch)
+        listed = torch.isfinite(batch.lengths).repeat(len(nodes) // len(batch.lengths), 1)
+        neighbours = batch.neighbours
+        earlier = (neighbours[:, :, None] == neighbours[:, None, :]) & listed[:, None, :]
+        once = listed & ~earlier.tril(-1).any(dim=2)
+        outward = listed.sum(dim=1)
+        inward = torch.zeros_like(outward).index_add(0, neighbours[listed], torch.ones_like(neighbours[listed]))
+        nodes = nodes + self.centrality_encoding(outward, inward)
+        for layer in self.graphormer_encoder.layers:
+            nodes = layer(nodes, neighbours, once)
+        return nodes
+
+
+class ReleasedModel:
+    """A published checkpoint, ready to predict: eV, one value per structure."""
+
+    def __init__(self, network: ReleasedCGformer, normaliser: Normaliser, facts: dict[str, Any]):
+        self.network, self.normaliser, self.facts = network, normaliser, facts
+
+    def predict(self, structures: list[Atoms], names: list[str] | None = None) -> NDArray[np.float64]:
+        """Barrier (n,) in eV, batched, on graphs cut at twelve neighbours as in the paper's code."""
+        store = GraphStore(structures, names, whole_shells=False)
+        return predict(self.network, store, np.arange(len(store)), self.normaliser)[0]
+
+
+def load_released(path: Path | str) -> ReleasedModel:
+    """Read a published `.pth.tar` (weights only: nothing in the file is executed).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is no checkpoint of the released code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state, normaliser, args = content["state_dict"], content["normalizer"], content["args"]
+        config = ReleasedConfig(
+            width=int(args["atom_fea_len"]),
+            convolutions=int(args["n_conv"]),
+            head_width=int(args["h_fea_len"]),
+            layers=int(args["graphormer_layers"]),
+            heads=int(args["num_heads"]),
+        )
+        network = ReleasedCGformer(config)
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: not a checkpoint of the released CGformer ({first})") from error
+    facts = {"epoch": int(content.get("epoch", 0)), "best_mae_eV": float(content.get("best_mae_error", math.nan))}
+    return ReleasedModel(network.eval(), Normaliser(float(normaliser["mean"]), float(normaliser["std"])), facts)
