@@ -70,10 +70,10 @@ def test_random_runs_agree_with_the_hypergeometric_expectation(tmp_path):
 
 
 def test_a_model_finds_the_best_faster_than_random(tmp_path):
-    config = BacktestConfig(strategies=["random", "lcb", "ei+lcmd"], seeds=6, batch=6, initial=10, max_labels=60)
+    config = BacktestConfig(strategies=["random", "lcb", "ei+kmeans"], seeds=6, batch=6, initial=10, max_labels=60)
     result = run_backtest(make_table(), config, tmp_path, workers=1)
     table = metrics(result).set_index("strategy")
-    for strategy in ("lcb", "ei+lcmd"):
+    for strategy in ("lcb", "ei+kmeans"):
         assert table.loc[strategy, "af_80"] > 2
         assert table.loc[strategy, "n_below_random"] == 0
 
