@@ -1,0 +1,305 @@
+"""The campaign's own loop against a table of known labels: which strategy finds the best candidates with
+fewest labels.
+
+Only the labeller differs from a live campaign: `propose` chooses, the table answers. Runs (one strategy, one
+seed) are independent, go through worker processes, and leave one file each, so that a back-test that was
+killed goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from threadpoolctl import threadpool_limits
+
+from agent.acquisition import AcquisitionConfig, propose
+from agent.clusters import ClusterConfig, cluster
+from agent.composition import Composition
+from agent.learner import CandidatePool, Observation, Surrogate
+from agent.metrics import Curves
+from agent.surrogates import Kind, make_surrogate
+from agent.table import Table
+
+Ints = NDArray[np.int64]
+#: Makes a surrogate over a table's rows: row id = candidate * replicates + replicate.
+SurrogateFactory = Callable[[Table, int], Surrogate]
+#: Called with runs done and runs in all.
+ProgressCallback = Callable[[int, int], None]
+
+#: Strategies that are no acquisition: the paper's one shot, and labelling in the order of the cheap fidelity.
+SPECIAL = ("one-shot", "cheap-order")
+#: Share of every cluster that the CGformer paper labels before it fits (238 of 826).
+ONE_SHOT_SHARE = 0.3
+
+
+class BacktestConfig(BaseModel):
+    """What is compared, and how often."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategies: list[str] = Field(
+        default=["random", "stratified", "one-shot", "greedy", "lcb", "ei", "pi", "thompson", "max-sigma", "hybrid"],
+        min_length=1,
+        description="Names such as 'lcb', or with a diversity rule: 'ei+lcmd', 'lcb+kmeans', 'lcb+cluster-quota'. "
+        "Also one-shot (30 % of every cluster, one fit, then by predicted mean) and cheap-order.",
+    )
+    acquisition: AcquisitionConfig = Field(
+        default_factory=lambda: AcquisitionConfig(diversity="none"),
+        description="Everything about the strategies that their names do not say.",
+    )
+    seeds: int = Field(50, ge=1, description="Runs per strategy.")
+    batch: int = Field(8, ge=1, description="Labels per round.")
+    initial: int = Field(16, ge=1, description="Labels of the first round; they count.")
+    initial_by: Literal["random", "stratified", "cheap"] = Field(
+        "random", description="How the first ones are chosen; cheap: the best ones by the cheap fidelity."
+    )
+    max_labels: int | None = Field(None, ge=1, description="Stop here; all candidates if left out.")
+    top: float = Field(0.05, gt=0, description="Targets: a share of the candidates below 1, else their number.")
+    surrogate: Kind = Field("gp", description="gp or rf (scikit-learn); a factory given in code takes its place.")
+    clusters: int = Field(20, ge=1, description="Groups of the clustering that cluster rules use.")
+    seed: int = Field(0, ge=0, description="Seed that all runs derive theirs from.")
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in SPECIAL:
+                _acquisition(name, AcquisitionConfig())
+        if len(set(names)) != len(names):
+            raise ValueError("strategies: one is listed twice")
+        return names
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The outcome: `orders[strategy]` is (seeds, n), candidates in the order of their first label."""
+
+    config: BacktestConfig
+    table: Table
+    targets: NDArray[np.bool_]
+    orders: dict[str, Ints]
+
+    def curves(self, strategy: str) -> Curves:
+        return Curves.of(self.orders[strategy], self.table.truth, self.targets, self.table.sign)
+
+
+def run_backtest(
+    table: Table,
+    config: BacktestConfig,
+    folder: Path,
+    factory: SurrogateFactory | None = None,
+    workers: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Backtest:
+    """All strategies with all seeds; what `folder` already holds of the very same back-test is not run again.
+
+    Args:
+        table: the oracle.
+        config: what to compare.
+        folder: where the runs' files go (`folder/runs`).
+        factory: makes the surrogate in place of `config.surrogate`; must be picklable for several workers.
+        workers: processes; all cores if left out, 1 runs in this process.
+        progress: called after every run.
+
+    Raises:
+        ValueError: the table is too small for the configuration, or lacks a cheap fidelity that a strategy
+            needs.
+    """
+    targets = table.targets(config.top)
+    if config.initial > len(table):
+        raise ValueError(f"initial is {config.initial}, but the table has {len(table)} candidates")
+    if table.cheap is None and (config.initial_by == "cheap" or "cheap-order" in config.strategies):
+        raise ValueError("cheap-order needs the column of a cheap fidelity")
+    groups = cluster(table.features, ClusterConfig(groups=config.clusters)).labels
+    runs = folder / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    tag = _fingerprint(table, config, factory)
+    jobs = [(s, i) for i in range(config.seeds) for s in config.strategies]
+    files = {job: runs / f"{job[0]}-{job[1]:03d}-{tag}.json" for job in jobs}
+    missing = [job for job in jobs if not files[job].exists()]
+    done = len(jobs) - len(missing)
+    if progress:
+        progress(done, len(jobs))
+    for job, order in _run_all(table, config, groups, factory, missing, workers):
+        _write(files[job], order)
+        done += 1
+        if progress:
+            progress(done, len(jobs))
+    orders = {
+        s: np.array([json.loads(files[s, i].read_text()) for i in range(config.seeds)], dtype=np.int64)
+        for s in config.strategies
+    }
+    return Backtest(config, table, targets, orders)
+
+
+def run_one(
+    table: Table, config: BacktestConfig, groups: Ints, strategy: str, seed: int, factory: SurrogateFactory | None
+) -> list[int]:
+    """One campaign over the table: candidates in the order of their first label."""
+    limit = min(config.max_labels or len(table), len(table))
+    if strategy == "cheap-order":
+        assert table.cheap is not None
+        return [int(i) for i in np.argsort(table.sign * table.cheap, kind="stable")[:limit]]
+    rng = np.random.default_rng([config.seed, seed])
+    with threadpool_limits(1):
+        if strategy == "one-shot":
+            return _one_shot(table, config, groups, seed, factory, rng, limit)
+        return _campaign(_Oracle.of(table, groups), config, strategy, seed, factory, rng, limit)
+
+
+@dataclass
+class _Oracle:
+    """A table dressed as a campaign's pool: candidates, their replicates as orderings, and the answers."""
+
+    table: Table
+    pool: CandidatePool
+
+    @classmethod
+    def of(cls, table: Table, groups: Ints) -> Self:
+        names = [Composition("table", ((identity, 1),), ((identity, 0),), 0) for identity in table.ids]
+        return cls(table, CandidatePool.of(names, groups, table.replicates))
+
+    def label(self, candidate: int, ordering: int) -> Observation:
+        """The answer as a value to be minimised. Without replicates worth telling apart it is the candidate's
+        mean.
+        """
+        values = self.table.values[candidate]
+        value = values[ordering] if self.table.replicates > 1 else values.mean()
+        return Observation(candidate, ordering, float(self.table.sign * value))
+
+    def surrogate(self, config: BacktestConfig, seed: int, factory: SurrogateFactory | None) -> Surrogate:
+        if factory is not None:
+            return factory(self.table, seed)
+        return make_surrogate(config.surrogate, np.repeat(self.table.features, self.table.replicates, axis=0), seed)
+
+    def fit(self, surrogate: Surrogate, labelled: list[Observation]) -> None:
+        rows = np.array([[self.pool.rows[o.composition, o.ordering]] for o in labelled])
+        surrogate.fit(rows, np.array([o.value_eV for o in labelled]))
+
+
+def _campaign(
+    oracle: _Oracle,
+    config: BacktestConfig,
+    strategy: str,
+    seed: int,
+    factory: SurrogateFactory | None,
+    rng: np.random.Generator,
+    limit: int,
+) -> list[int]:
+    acquisition = _acquisition(strategy, config.acquisition)
+    surrogate = oracle.surrogate(config, seed, factory)
+    needs_model = acquisition.strategy not in ("random", "stratified")
+    labelled = [oracle.label(i, 0) for i in _initial(oracle, config, rng)[:limit]]
+    order = [o.composition for o in labelled]
+    # A label of another ordering costs a label too: the order holds its candidate again, and finds nothing
+    # new.
+    while len(order) < limit:
+        if needs_model:
+            oracle.fit(surrogate, labelled)
+        batch = min(config.batch, limit - len(order))
+        progress = len(order) / limit
+        chosen = propose(
+            surrogate if needs_model else None, oracle.pool, acquisition, batch, labelled, rng=rng, progress=progress
+        )
+        if not chosen:
+            break
+        labelled += [oracle.label(p.index, p.ordering) for p in chosen]
+        order += [p.index for p in chosen]
+    return order
+
+
+def _one_shot(
+    table: Table,
+    config: BacktestConfig,
+    groups: Ints,
+    seed: int,
+    factory: SurrogateFactory | None,
+    rng: np.random.Generator,
+    limit: int,
+) -> list[int]:
+    """The paper's way: label 30 % of every cluster, fit once, then go by the predicted mean."""
+    oracle = _Oracle.of(table, groups)
+    stratified = AcquisitionConfig(strategy="stratified")
+    first = propose(None, oracle.pool, stratified, max(2, round(ONE_SHOT_SHARE * len(table))), [], rng=rng)
+    labelled = [oracle.label(p.index, 0) for p in first]
+    if len(labelled) < limit:
+        surrogate = oracle.surrogate(config, seed, factory)
+        oracle.fit(surrogate, labelled)
+        greedy = AcquisitionConfig(strategy="greedy", diversity="none")
+        rest = propose(surrogate, oracle.pool, greedy, limit - len(labelled), labelled, rng=rng)
+        return [o.composition for o in labelled] + [p.index for p in rest]
+    return [o.composition for o in labelled][:limit]
+
+
+def _initial(oracle: _Oracle, config: BacktestConfig, rng: np.random.Generator) -> list[int]:
+    if config.initial_by == "cheap":
+        assert oracle.table.cheap is not None
+        order = np.argsort(oracle.table.sign * oracle.table.cheap, kind="stable")
+        return [int(i) for i in order[: config.initial]]
+    first = AcquisitionConfig(strategy=config.initial_by)
+    return [p.index for p in propose(None, oracle.pool, first, config.initial, [], rng=rng)]
+
+
+def _acquisition(name: str, base: AcquisitionConfig) -> AcquisitionConfig:
+    """ "ei+lcmd" -> strategy ei with diversity lcmd, everything else from `base`."""
+    strategy, _, rule = name.partition("+")
+    options = base.model_dump() | {"strategy": strategy} | ({"diversity": rule} if rule else {})
+    try:
+        return AcquisitionConfig.model_validate(options)
+    except ValueError as error:
+        raise ValueError(
+            f"strategies: {name!r} is not known; write e.g. 'lcb' or 'ei+lcmd' (or {', '.join(SPECIAL)})"
+        ) from error
+
+
+def _run_all(
+    table: Table,
+    config: BacktestConfig,
+    groups: Ints,
+    factory: SurrogateFactory | None,
+    jobs: list[tuple[str, int]],
+    workers: int | None,
+) -> Iterator[tuple[tuple[str, int], list[int]]]:
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    if workers <= 1:
+        for job in jobs:
+            yield job, run_one(table, config, groups, *job, factory)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(run_one, table, config, groups, *job, factory): job for job in jobs}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fingerprint(table: Table, config: BacktestConfig, factory: SurrogateFactory | None) -> str:
+    """What a run's result depends on, beside its strategy and seed."""
+    digest = hashlib.sha256()
+    settings = config.model_dump(exclude={"strategies", "seeds", "top"})
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    digest.update(getattr(factory, "__qualname__", repr(factory)).encode())
+    digest.update(f"{table.ids}{table.direction}".encode())
+    for array in (table.features, *table.values, table.cheap if table.cheap is not None else np.empty(0)):
+        digest.update(np.ascontiguousarray(array).round(9).tobytes())
+    return digest.hexdigest()[:10]
+
+
+def _write(path: Path, order: list[int]) -> None:
+    """Atomically: a run that was cut short leaves no file that looks like a result."""
+    scratch = path.with_suffix(f".{os.getpid()}.part")
+    scratch.write_text(json.dumps(order))
+    scratch.replace(path)

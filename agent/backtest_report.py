@@ -1,0 +1,163 @@
+"""What a back-test leaves for people: summary.csv, metrics.csv, discovery.png and one HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from agent.backtest import Backtest
+from agent.metrics import random_any, random_band, random_expectation
+
+METRIC_COLUMNS = {
+    "af_50": "AF at 50 %",
+    "af_50_p05": "5th percentile",
+    "af_50_p95": "95th percentile",
+    "af_80": "AF at 80 %",
+    "af_80_p05": "5th percentile",
+    "af_80_p95": "95th percentile",
+    "ef_max": "largest EF",
+    "first_hit_median": "median labels to the first target",
+    "labels_to_50": "labels to 50 % of the targets",
+    "labels_to_80": "labels to 80 %",
+    "regret_end": "mean simple regret at the end",
+    "gain": "mean Top% above random, over all n",
+    "n_below_random": "n at which it is below random beyond noise",
+}
+
+
+def summary(result: Backtest) -> pd.DataFrame:
+    """One row per strategy and n: top_fraction_mean, _p05, _p95 over the seeds, best_value_mean."""
+    rows = []
+    for strategy in result.orders:
+        curves = result.curves(strategy)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "strategy": strategy,
+                    "n": curves.n,
+                    "top_fraction_mean": curves.top_fraction.mean(axis=0),
+                    "top_fraction_p05": np.percentile(curves.top_fraction, 5, axis=0),
+                    "top_fraction_p95": np.percentile(curves.top_fraction, 95, axis=0),
+                    "best_value_mean": curves.best_value.mean(axis=0),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def metrics(result: Backtest) -> pd.DataFrame:
+    """One row per strategy: af_50, af_80, ef_max, first_hit_median, and what stands behind them."""
+    best = result.table.truth[result.targets]
+    optimum = float(best.min() if result.table.sign > 0 else best.max())
+    rows = []
+    for strategy in result.orders:
+        curves = result.curves(strategy)
+        af_50, af_80 = curves.acceleration_band(0.5), curves.acceleration_band(0.8)
+        expected = random_expectation(curves.n, curves.n_candidates)
+        rows.append(
+            {
+                "strategy": strategy,
+                "af_50": curves.acceleration(0.5),
+                "af_50_p05": af_50[0],
+                "af_50_p95": af_50[1],
+                "af_80": curves.acceleration(0.8),
+                "af_80_p05": af_80[0],
+                "af_80_p95": af_80[1],
+                "ef_max": float(curves.enhancement().max()),
+                "first_hit_median": curves.first_hit_median(),
+                "labels_to_50": curves.labels_to(0.5),
+                "labels_to_80": curves.labels_to(0.8),
+                "regret_end": float(np.abs(curves.best_value[:, -1] - optimum).mean()),
+                "gain": float((curves.top_fraction.mean(axis=0) - expected).mean()),
+                "n_below_random": curves.below_random(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def write_report(result: Backtest, folder: Path, title: str = "Back-test") -> Path:
+    """Write summary.csv, metrics.csv, discovery.png and report.html into `folder`; returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary(result).round(6).to_csv(folder / "summary.csv", index=False)
+    table = metrics(result)
+    table.round(4).to_csv(folder / "metrics.csv", index=False)
+    plot(result, folder / "discovery.png", title)
+    page = folder / "report.html"
+    page.write_text(_page(result, table, folder / "discovery.png", title))
+    return page
+
+
+def facts(result: Backtest) -> str:
+    """N, M, batch, seed size and number of runs in one line."""
+    config, table = result.config, result.table
+    dropped = f", {table.dropped} rows without a label left out" if table.dropped else ""
+    replicates = f", {table.replicates} replicate labels each" if table.replicates > 1 else ""
+    return (
+        f"N = {len(table)} candidates{replicates}, M = {int(result.targets.sum())} targets, batch {config.batch}, "
+        f"first round {config.initial} ({config.initial_by}, counted), {config.seeds} seeds, "
+        f"surrogate {config.surrogate}{dropped}"
+    )
+
+
+def plot(result: Backtest, path: Path, title: str) -> None:
+    """Top%(n) of every strategy with its 90 % band, random with its own, and the best value known."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    last = max(order.shape[1] for order in result.orders.values())
+    n = np.arange(1, last + 1)
+    size, targets = len(result.table), int(result.targets.sum())
+    low, high = random_band(n, size, targets)
+    left.fill_between(n, low, high, color="0.88", label="one random campaign, 90 %")
+    left.plot(n, random_expectation(n, size), color="black", linestyle="--", label="random, expected")
+    colors = colormaps["tab20"].colors  # type: ignore[attr-defined]
+    for index, strategy in enumerate(result.orders):
+        curves = result.curves(strategy)
+        color = colors[(2 * index) % 20 + (2 * index) // 20]
+        mean = curves.top_fraction.mean(axis=0)
+        left.plot(curves.n, mean, color=color, label=strategy)
+        if len(result.orders) <= 4:
+            band = np.percentile(curves.top_fraction, [5, 95], axis=0)
+            left.fill_between(curves.n, *band, color=color, alpha=0.15)
+        right.plot(curves.n, curves.best_value.mean(axis=0), color=color, label=strategy)
+    for share in (0.5, 0.8):
+        left.axhline(share, color="0.6", linewidth=0.7, linestyle=":")
+    left.set(xlabel="labels", ylabel=f"share of the {targets} targets found", ylim=(0, 1.01), xlim=(0, last))
+    right.set(xlabel="labels", ylabel="best value known (mean over seeds)", xlim=(0, last))
+    left.legend(fontsize=8)
+    figure.suptitle(f"{title}: {facts(result)}", fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+def _page(result: Backtest, table: pd.DataFrame, picture: Path, title: str) -> str:
+    image = base64.b64encode(picture.read_bytes()).decode()
+    shown = table.rename(columns=METRIC_COLUMNS)
+    body = shown.to_html(index=False, float_format=lambda v: f"{v:.3g}", na_rep="never", border=0)
+    n = np.array([result.config.initial, result.orders[next(iter(result.orders))].shape[1]])
+    chance = random_any(n, len(result.table), int(result.targets.sum()))
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }}
+img {{ max-width: 100% }} table {{ border-collapse: collapse; font-size: 13px }}
+th, td {{ padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #ddd }} th:first-child, td:first-child
+{{ text-align: left }} th {{ vertical-align: bottom }}
+</style>
+<h1>{html.escape(title)}</h1>
+<p>{html.escape(facts(result))}. At random, the chance of at least one target is {chance[0]:.0%} after the first round
+({n[0]} labels).</p>
+<img alt="share of the targets found against labels" src="data:image/png;base64,{image}">
+<h2>Figures of merit</h2>
+{body}
+<p>Top%(n): share of the targets found by n labels. AF(t) = n<sub>random</sub>(t) / n<sub>strategy</sub>(t), where the
+mean Top% reaches t. EF(n) = Top%<sub>strategy</sub>(n) / Top%<sub>random</sub>(n). Random is the exact hypergeometric
+expectation. Percentiles of AF come from bootstrap samples of the seeds. "never": not reached within the labels of the
+back-test.</p>
+</html>
+"""
