@@ -355,9 +355,7 @@ def _bottleneck(network: Network, compute: Compute, max_hops: int) -> Outcome:
     while True:
         height = _heights(network, records)
         path = easiest_path(network.edges, len(network.positions_A), height)
-        waiting = [
-            edge for edge in (path[0] if path else []) if edge.computable and edge.label not in records
-        ]
+        waiting = [edge for edge in (path[0] if path else []) if edge.computable and edge.label not in records]
         if not waiting or len(records) >= max_hops:
             break
         hardest = max(waiting, key=lambda edge: (edge.estimate, edge.label))

@@ -80,9 +80,7 @@ def pair_parameters(ion: str, ion_charge: int, symbol: str, charge: int) -> Pair
     )
 
 
-def pair_energy(
-    r_A: NDArray[np.float64], ion: str, ion_charge: int, symbol: str, charge: int
-) -> NDArray[np.float64]:
+def pair_energy(r_A: NDArray[np.float64], ion: str, ion_charge: int, symbol: str, charge: int) -> NDArray[np.float64]:
     """Energy (eV) of the mobile ion at distances `r_A` from one framework ion."""
     if charge == 0:
         return np.zeros_like(r_A)
@@ -121,17 +119,13 @@ class SiteEnergy:
         charges = np.rint(charges_e[framework]).astype(int)
         kinds = sorted(set(zip(symbols.tolist(), charges.tolist(), strict=True)))
         self.tables = [self._table(symbol, charge) for symbol, charge in kinds]
-        self.kind = np.array(
-            [kinds.index(pair) for pair in zip(symbols.tolist(), charges.tolist(), strict=True)]
-        )
+        self.kind = np.array([kinds.index(pair) for pair in zip(symbols.tolist(), charges.tolist(), strict=True)])
 
     def _table(self, symbol: str, charge: int) -> NDArray[np.float32]:
         bins = int(self.cutoff_A**2 / TABLE_STEP_A2) + 1
         r = np.sqrt((np.arange(bins) + 0.5) * TABLE_STEP_A2)
         energy = pair_energy(np.maximum(r, CORE_A), self.ion, self.ion_charge, symbol, charge)
-        return np.append(energy, 0.0).astype(
-            np.float32
-        )  # the last bin stands for everything beyond the cutoff
+        return np.append(energy, 0.0).astype(np.float32)  # the last bin stands for everything beyond the cutoff
 
     def at(self, points_A: NDArray[np.float64]) -> NDArray[np.float64]:
         """Energies (n,) in eV at Cartesian points (n, 3)."""
@@ -139,9 +133,9 @@ class SiteEnergy:
         fractional -= np.floor(fractional)
         heights = 1 / np.linalg.norm(np.linalg.inv(self.cell), axis=0)
         reach = np.ceil(self.cutoff_A / heights).astype(int)
-        shifts = np.stack(
-            np.meshgrid(*(np.arange(-n - 1, n + 2) for n in reach), indexing="ij"), axis=-1
-        ).reshape(-1, 3)
+        shifts = np.stack(np.meshgrid(*(np.arange(-n - 1, n + 2) for n in reach), indexing="ij"), axis=-1).reshape(
+            -1, 3
+        )
         energy = np.zeros(len(points_A))
         for kind, table in enumerate(self.tables):
             images = (self.fractional[self.kind == kind][:, None] + shifts).reshape(-1, 3) @ self.cell
@@ -178,9 +172,7 @@ class SiteEnergy:
         return _folded(padded, shape, reach)
 
 
-def _folded(
-    padded: NDArray[np.float32], shape: NDArray[np.int64], reach: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _folded(padded: NDArray[np.float32], shape: NDArray[np.int64], reach: NDArray[np.int64]) -> NDArray[np.float64]:
     """Add what fell outside the cell to where it belongs periodically."""
     folded = padded.astype(np.float64)
     for axis in range(3):

@@ -163,11 +163,7 @@ def distinct(edges: Sequence[Edge]) -> list[Edge]:
     for edge in edges:
         for other in kept:
             same_length = abs(edge.length_A - other.length_A) < SAME_LENGTH_A
-            if (
-                edge.name == other.name
-                and same_length
-                and abs(edge.estimate - other.estimate) < SAME_ESTIMATE_EV
-            ):
+            if edge.name == other.name and same_length and abs(edge.estimate - other.estimate) < SAME_ESTIMATE_EV:
                 break
         else:
             kept.append(edge)
@@ -221,9 +217,7 @@ def easiest_path(
     return None
 
 
-def _tree_path(
-    forest: dict[int, list[tuple[int, Edge, NDArray[np.int64]]]], start: int, goal: int
-) -> list[Edge]:
+def _tree_path(forest: dict[int, list[tuple[int, Edge, NDArray[np.int64]]]], start: int, goal: int) -> list[Edge]:
     stack: list[tuple[int, list[Edge]]] = [(start, [])]
     visited = {start}
     while stack:

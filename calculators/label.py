@@ -133,15 +133,11 @@ class Label(BaseModel):
     value_eV: float | None = None
     converged: bool = False
     hops: list[Hop] = Field(default_factory=list)
-    decisive: int | None = (
-        None  # which of `hops` is E_b; None if there is none or the value is no hop's (bvse)
-    )
+    decisive: int | None = None  # which of `hops` is E_b; None if there is none or the value is no hop's (bvse)
     extra: dict[str, float] = Field(default_factory=dict)  # e.g. E_1D_eV, E_2D_eV, E_3D_eV
     force_calls: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)  # wall time by stage
-    provenance: dict[str, Any] = Field(
-        default_factory=dict
-    )  # versions, settings, machine, arrangements tried
+    provenance: dict[str, Any] = Field(default_factory=dict)  # versions, settings, machine, arrangements tried
     failure: Failure | None = None
     folder: str = ""  # where its files lie
 

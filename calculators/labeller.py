@@ -130,9 +130,7 @@ class BvseLabeller(Labeller):
         progress({"stage": "bond valence", "step": 0})
         landscape = SiteEnergy(atoms, formal_charges(atoms), work.ion, settings.cutoff_A)
         barriers = percolation_barriers(landscape.grid(settings.grid_A))
-        label.extra = {
-            f"E_{n}D_eV": barrier for n, barrier in enumerate(barriers, 1) if barrier < float("inf")
-        }
+        label.extra = {f"E_{n}D_eV": barrier for n, barrier in enumerate(barriers, 1) if barrier < float("inf")}
         value = barriers[settings.dimension - 1]
         if value == float("inf"):
             raise invalid(f"no {settings.dimension}D percolation of {work.ion} below 10 eV", "bond valence")

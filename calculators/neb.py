@@ -132,13 +132,9 @@ def run_band(
         energies = np.asarray(neb.energies)
         barrier = float(energies.max() - energies[0])
         if not (np.isfinite(fmax) and np.isfinite(barrier)):
-            raise invalid(
-                f"the calculator returned an energy or force that is no number at step {step}", "neb"
-            )
+            raise invalid(f"the calculator returned an energy or force that is no number at step {step}", "neb")
         if barrier > ABSURD_BARRIER_EV:
-            raise invalid(
-                f"an image lies {barrier:.1f} eV above the initial state: atoms overlap on the path", "neb"
-            )
+            raise invalid(f"an image lies {barrier:.1f} eV above the initial state: atoms overlap on the path", "neb")
         progress(
             {
                 "stage": "neb",

@@ -69,8 +69,7 @@ def as_labeller(name: str, found: Any) -> Labeller:
         known = tuple(package for package in packages if _is_distribution(package))
         return NebLabeller(name, found, getattr(found, "fidelity", None), known)
     raise UnknownCalculator(
-        f"calculator '{name}': "
-        f"a {type(found).__name__} is neither a factory of ASE calculators nor a Labeller"
+        f"calculator '{name}': a {type(found).__name__} is neither a factory of ASE calculators nor a Labeller"
     )
 
 
@@ -100,7 +99,5 @@ def describe() -> list[Description]:
         except (UnknownCalculator, ImportError) as error:
             described.append(Description(name, "", {}, where, str(error)))
             continue
-        described.append(
-            Description(name, labeller.fidelity, labeller.versions(), where, labeller.unavailable())
-        )
+        described.append(Description(name, labeller.fidelity, labeller.versions(), where, labeller.unavailable()))
     return described

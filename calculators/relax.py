@@ -88,9 +88,7 @@ def relax(
     for step, _ in enumerate(engine.irun(fmax=fmax_eV_per_A, steps=steps)):
         fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())
         if not (np.isfinite(fmax) and np.isfinite(atoms.get_potential_energy())):
-            raise invalid(
-                f"the calculator returned an energy or force that is no number at step {step}", stage
-            )
+            raise invalid(f"the calculator returned an energy or force that is no number at step {step}", stage)
         progress({"stage": stage, "step": step, "fmax_eV_per_A": round(fmax, 4), "force_calls": step + 1})
         if fmax < fmax_eV_per_A:
             break

@@ -49,9 +49,7 @@ class NebSettings(BaseModel):
     @classmethod
     def _known_rule(cls, rule: str) -> str:
         parts = rule.split()
-        if rule in ("bottleneck", "all", "easiest") or (
-            len(parts) == 2 and parts[0] == "named" and "-" in parts[1]
-        ):
+        if rule in ("bottleneck", "all", "easiest") or (len(parts) == 2 and parts[0] == "named" and "-" in parts[1]):
             return rule
         raise ValueError("allowed: bottleneck, all, easiest, 'named A-B' (for example 'named Na1-Na2')")
 

@@ -72,9 +72,7 @@ def split(atoms: Atoms, ion: str) -> Ordering:
 def check_cell(atoms: Atoms) -> None:
     if atoms.cell.rank != 3 or atoms.cell.volume / max(len(atoms), 1) < 1.0:
         lengths = ", ".join(f"{length:.3g}" for length in atoms.cell.lengths())
-        raise ValueError(
-            f"cell: needs three lattice vectors and at least 1 Å^3 an atom, got lengths {lengths} Å"
-        )
+        raise ValueError(f"cell: needs three lattice vectors and at least 1 Å^3 an atom, got lengths {lengths} Å")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise ValueError("positions: not all of them are finite numbers")
 

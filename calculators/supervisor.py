@@ -48,9 +48,7 @@ class Worker:
         ]
         if memory_gb < float("inf"):
             command += ["--memory-gb", str(memory_gb)]
-        limits = {
-            name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        }
+        limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -35,9 +35,7 @@ def test_own_end_points(tmp_path):
     for number, image in enumerate(band[1:-1]):
         ase.io.write(tmp_path / f"{number}.extxyz", image)
     files = [tmp_path / f"{number}.extxyz" for number in range(3)]
-    from_band = label_path(
-        tmp_path / "a.extxyz", tmp_path / "b.extxyz", "emt", tmp_path / "third", band=files
-    )
+    from_band = label_path(tmp_path / "a.extxyz", tmp_path / "b.extxyz", "emt", tmp_path / "third", band=files)
     assert from_band.value_eV == pytest.approx(label.value_eV, abs=2e-3)
     assert from_band.force_calls < label.force_calls
     with pytest.raises(ValueError, match="--images says 5, but 3 band files"):

@@ -76,16 +76,12 @@ def percolates(edges, n_sites):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 3), st.integers(0, 3), st.tuples(*[st.integers(-1, 1)] * 3), st.floats(0.1, 2)
-        ),
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.tuples(*[st.integers(-1, 1)] * 3), st.floats(0.1, 2)),
         max_size=9,
     )
 )
 def test_the_easiest_path_is_the_minimax_one(drawn):
-    edges = [
-        Edge(a, b, offset, (0, 0, 0), str(k), estimate) for k, (a, b, offset, estimate) in enumerate(drawn)
-    ]
+    edges = [Edge(a, b, offset, (0, 0, 0), str(k), estimate) for k, (a, b, offset, estimate) in enumerate(drawn)]
     found = easiest_path(edges, 4, lambda edge: edge.estimate)
     if found is None:
         # The brute force sees fewer loops than there are, never more.

@@ -75,9 +75,7 @@ def test_partly_occupied_sites_are_refused(tmp_path: Path):
     atoms.write(path)
     path.write_text(path.read_text().replace("1.0000\n", "0.7500\n", 1).replace("0.0  1.0000", "0.0  0.7500"))
     text = path.read_text()
-    lines = [
-        line.replace("1.0000", "0.7500") if line.split()[:1] == ["Na"] else line for line in text.splitlines()
-    ]
+    lines = [line.replace("1.0000", "0.7500") if line.split()[:1] == ["Na"] else line for line in text.splitlines()]
     path.write_text("\n".join(lines))
     with pytest.raises(ValueError, match="partly occupied"):
         read_structure(path)

@@ -124,9 +124,7 @@ def test_closing_the_pool_ends_busy_workers(tmp_path):
     pids: list[int] = []
     labels: list = []
     call = threading.Thread(
-        target=lambda: labels.append(
-            pool.label(work("Hanging"), tmp_path, 600, lambda e: pids.append(e["pid"]))
-        )
+        target=lambda: labels.append(pool.label(work("Hanging"), tmp_path, 600, lambda e: pids.append(e["pid"])))
     )
     call.start()
     assert wait_for(lambda: pids)
