@@ -1,4 +1,4 @@
-"""Label many orderings side by side: `python benchmarks/label_pool.py ORDERINGS.extxyz OUT --processes 8 --device cuda`.
+"""Label many orderings side by side: `python benchmarks/label_pool.py IN.extxyz OUT --processes 8 --device cuda`.
 
 Reads orderings (extended XYZ, X for vacant sites; `info["name"]` names a frame), labels them in a pool of worker
 processes and appends one label a line to OUT/labels.jsonl. Stop it at any time: what is finished is not repeated,

@@ -1,8 +1,8 @@
 """CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)) as a lean ASE calculator.
 
-CHGNet's own calculator computes magnetic moments and stress at every call and keeps the graph of the backward pass
-for training. This one runs the rearranged network of `chgnet_network` and shares it among any number of calculator
-objects (a NEB wants one per image).
+CHGNet's own calculator computes magnetic moments and stress at every call and keeps the graph of the
+backward pass for training. This one runs the rearranged network of `chgnet_network` and shares it among any
+number of calculator objects (a NEB wants one per image).
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
     from calculators.chgnet_network import Network
 
-#: Where the network runs: "cpu", "cuda", ... Not a setting, because it does not belong into a label's address.
+#: Where the network runs: "cpu", "cuda", ... Not a setting, because it does not belong into a label's
+#: address.
 DEVICE_VARIABLE = "IONLOOP_DEVICE"
 
 
 def load_model(model: str, device: str) -> CHGNet:
-    """CHGNet by released name ("0.3.0", "r2scan"), or from a file of weights that `calculators.finetune` wrote."""
+    """CHGNet by released name ("0.3.0", "r2scan"), or from a file of weights that `calculators.finetune`
+    wrote.
+    """
     from chgnet.model import CHGNet
 
     with contextlib.redirect_stdout(io.StringIO()):  # it greets on every load

@@ -19,10 +19,12 @@ class Graph:
     Attributes:
         numbers: (n_atoms,) atomic numbers; owner: (n_atoms,) structure that each atom belongs to.
         vectors_A: (n_bonds, 3) from second to first atom of each undirected bond; first, second: (n_bonds,).
-        center, neighbour, bond: (n_edges,) directed edges (two per bond) and the bond of each; sorted by center.
+        center, neighbour, bond: (n_edges,) directed edges (two per bond) and the bond of each; sorted by
+        center.
         short: (n_short,) bonds within the bond cutoff.
-        angle_center: (n_angles,) common atom; angle_i, angle_j: (n_angles,) positions in `short` of the two bonds,
-            sorted by angle_i; sign: (n_angles,) +1 if both bond vectors point alike to or from the atom, else -1.
+        angle_center: (n_angles,) common atom; angle_i, angle_j: (n_angles,) positions in `short` of the two
+            bonds, sorted by angle_i; sign: (n_angles,) +1 if both bond vectors point alike to or from the
+            atom, else -1.
     """
 
     numbers: Index

@@ -1,16 +1,18 @@
 """CHGNet's forward pass, rearranged to need a third of the arithmetic. Same weights, same numbers.
 
-Every convolution of CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)) begins with a linear map of concatenated
-features, gathered for every edge or angle: W [a_i, b_ij, a_j]. Here the map is split by its inputs, W_a a_i + W_b b_ij +
-W_c a_j, so that each part is computed once for every atom and once for every bond before anything is gathered; core and
-gate of a gated MLP share one product; only bonds of the bond graph go through the bond convolutions (the others do
-not change there); and the derivative is taken with respect to bond vectors, from which forces and stress both follow.
+Every convolution of CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031 (2023)) begins with a linear map of
+concatenated
+features, gathered for every edge or angle: W [a_i, b_ij, a_j]. Here the map is split by its inputs, W_a a_i
++ W_b b_ij + W_c a_j, so that each part is computed once for every atom and once for every bond before
+anything is gathered; core and gate of a gated MLP share one product; only bonds of the bond graph go through
+the bond convolutions (the others do not change there); and the derivative is taken with respect to bond
+vectors, from which forces and stress both follow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chgnet.model import CHGNet
-    from chgnet.model.functions import GatedMLP
 
 #: What this rearrangement takes for granted of a model's arguments. All released 0.3.0 weights have it.
 ASSUMED = {
@@ -56,7 +57,7 @@ class Gate:
         inputs: widths of the concatenated features that the first map takes, in their order.
     """
 
-    def __init__(self, mlp: GatedMLP, inputs: Sequence[int]) -> None:
+    def __init__(self, mlp: Any, inputs: Sequence[int]) -> None:
         core = [layer for layer in mlp.mlp_core.layers if isinstance(layer, torch.nn.Linear)]
         gate = [layer for layer in mlp.mlp_gate.layers if isinstance(layer, torch.nn.Linear)]
         weight = torch.cat([core[0].weight, gate[0].weight]).T.contiguous()
@@ -86,16 +87,16 @@ class Network:
     """
 
     def __init__(self, model: CHGNet) -> None:
+        self.model: Any = model  # torch types its submodules as "Tensor or Module"
         for name, value in ASSUMED.items():
             if model.model_args.get(name) != value:
                 raise ValueError(f"CHGNet model with {name}={model.model_args.get(name)!r}: only {value!r} is known")
-        self.model = model
         self.device = next(model.parameters()).device
         width = model.model_args["atom_fea_dim"]
         with torch.no_grad():
-            self.atom_gates = [Gate(layer.twoBody_atom, [width] * 3) for layer in model.atom_conv_layers]
-            self.bond_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in model.bond_conv_layers]
-            self.angle_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in model.angle_layers]
+            self.atom_gates = [Gate(layer.twoBody_atom, [width] * 3) for layer in self.model.atom_conv_layers]
+            self.bond_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in self.model.bond_conv_layers]
+            self.angle_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in self.model.angle_layers]
 
     def evaluate(self, structures: Sequence[Atoms]) -> list[Result]:
         """All structures in one pass; cost grows linearly with their atoms."""
@@ -179,7 +180,9 @@ def _summed(rows: Tensor, owner: Tensor, owners: int) -> Tensor:
 def _results(
     structures: Sequence[Atoms], graph: Graph, energies: NDArray[np.float64], gradient: NDArray[np.float64]
 ) -> list[Result]:
-    """Forces F = -dE/dx and stress (1/V) sum over bonds of v (x) dE/dv, from the derivative by bond vectors v."""
+    """Forces F = -dE/dx and stress (1/V) sum over bonds of v (x) dE/dv, from the derivative by bond vectors
+    v.
+    """
     forces = np.zeros((len(graph.numbers), 3))
     np.add.at(forces, graph.first, -gradient)
     np.add.at(forces, graph.second, gradient)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from cells import nasicon_ordering
 
 from calculators.chgnet import ChgnetCalculator, load_model, shared_network
 from calculators.chgnet_graph import build_graph
 from calculators.chgnet_network import Network
-from cells import nasicon_ordering
 
 
 @pytest.fixture(scope="module")
