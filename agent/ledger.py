@@ -68,7 +68,7 @@ class Ranked:
     formula: str
     cluster: int | None
     mean_eV: float
-    sigma_eV: float
+    sigma_eV: float | None
     source: str  # "label" or "prediction"
     orderings: int
 

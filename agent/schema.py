@@ -135,7 +135,7 @@ class PredictionRow(Base):
     formula: Mapped[str] = mapped_column(String(256))
     cluster: Mapped[int | None]
     mean_eV: Mapped[float]
-    sigma_eV: Mapped[float]
+    sigma_eV: Mapped[float | None]  # None where nothing tells how far a value may be off
     source: Mapped[str] = mapped_column(String(16))  # label, prediction
     orderings: Mapped[int]  # how many orderings stand behind the value
 

@@ -257,6 +257,8 @@ class Campaign:
         ranking: list[Ranked] = []
         if self.surrogate is not None:
             mean, sigma = self._predict_space()
+            # What random choice would draw from: the discovery curve's reference.
+            metrics |= {"space_mean_eV": float(mean.mean()), "space_sigma_eV": float(mean.std())}
             values = [label.value_eV for _, label in labelled if label.value_eV is not None]
             if values:
                 improvement = probability_of_improvement(mean, np.maximum(sigma, 1e-9), min(values), 0.0)
@@ -275,7 +277,7 @@ class Campaign:
         """Labels where there are, predictions elsewhere, best first.
 
         A labelled composition's value is the mean over its labelled orderings; its sigma the standard error of
-        that mean if several were labelled, else what the model still thinks of its other orderings.
+        that mean, which one ordering alone does not have.
         """
         values: dict[int, list[float]] = {}
         for observation in self._asked()[0]:
@@ -283,14 +285,13 @@ class Campaign:
         lines = []
         for i, composition in enumerate(self.candidates.compositions):
             found = values.get(i)
-            error = np.std(found, ddof=1) / np.sqrt(len(found)) if found and len(found) > 1 else sigma[i]
             lines.append(
                 Ranked(
                     composition=composition.key,
                     formula=composition.formula(self.candidates.host),
                     cluster=int(self.candidates.clusters.labels[i]),
                     mean_eV=float(np.mean(found) if found else mean[i]),
-                    sigma_eV=float(error),
+                    sigma_eV=_standard_error(found) if found else float(sigma[i]),
                     source="label" if found else "prediction",
                     orderings=len(found) if found else self.candidates.orderings,
                 )
@@ -344,6 +345,10 @@ class Campaign:
     def _say(self, text: str) -> None:
         self.reporter.say(text)
         tell(text)
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def _finite(value: float) -> float | None:

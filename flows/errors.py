@@ -23,6 +23,10 @@ class UserError(Exception):
     """Something a person can put right; the message says what, where, and what is allowed."""
 
 
+class Paused(Exception):
+    """A person stopped the campaign; the message says how to go on."""
+
+
 @contextmanager
 def as_user_error(
     kinds: tuple[type[Exception], ...] = (ValueError, FileNotFoundError, ImportError),
@@ -48,8 +52,8 @@ def exit_codes() -> Iterator[None]:
             raise
         console.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("[yellow]interrupted; nothing is lost: `ionloop resume` goes on from here[/]")
+    except Paused as pause:
+        console.print(f"[yellow]{_escaped(str(pause))}[/]", soft_wrap=True)
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 (the one place that catches all, to write it down)
         path = write_report(error)

@@ -19,7 +19,7 @@ from agent.ledger import Ledger
 from flows import tables
 from flows.changes import check_changes
 from flows.config import Config, parse_config
-from flows.errors import UserError, as_user_error
+from flows.errors import Paused, UserError, as_user_error
 from flows.lock import driver_lock
 from flows.view import CampaignView
 
@@ -103,9 +103,9 @@ def run_campaign(config: Config, console: Console) -> None:
         with _interruptible(campaign.interrupted, pool):
             try:
                 reason = campaign.run()
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as interrupt:
                 ledger.set_campaign_state(config.campaign.name, "paused", "interrupted by a person")
-                raise
+                raise Paused(f"paused; nothing is lost: `ionloop resume {folder}` goes on from here") from interrupt
         view = CampaignView.load(ledger, config.campaign.name, folder)
         reporter.say("writing tables, structures, plots and the report")
         export(view, folder)

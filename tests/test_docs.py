@@ -8,7 +8,7 @@ import pytest
 
 from tests.test_imports import FORBIDDEN, ROOT, imports, sources
 
-PAGES = sorted((ROOT / "docs").glob("*.md")) + [ROOT / "CONTRIBUTING.md"]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -68,7 +68,7 @@ def test_the_arrows_of_the_picture_are_the_imports():
 
 
 def test_the_files_of_the_picture_exist():
-    rooms = re.findall(r'subgraph (\w+)\[.*?\n(.*?)\n    end', ARCHITECTURE, flags=re.S)
+    rooms = re.findall(r"subgraph (\w+)\[.*?\n(.*?)\n    end", ARCHITECTURE, flags=re.S)
     assert {room for room, _ in rooms} == set(FORBIDDEN)
     for room, inside in rooms:
         for name in re.findall(r"(\w+\.py)", inside):
