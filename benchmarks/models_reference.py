@@ -31,7 +31,7 @@ from models.training import Network, TrainConfig, Trainer, predict
 #: (file, target, unit, epochs, batch size): the same budget for every network
 DATA = {
     "phonons": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
-    "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 40, 16),
+    "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 25, 16),
 }
 NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer": (lambda: CGformer(CGformerConfig()), 2e-3),

@@ -136,12 +136,25 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
                 networks.append(CGformer(settings.network))
         source: Sequence[CGformer] | None = getattr(self, "pretrained_", None)
         if source is None and self.start_from is not None:
-            source = self.start_from.networks_
+            source = self.start_from.fitted_networks()
         if source is None:
             return networks, False
         for member, network in enumerate(networks):
             network.load_state_dict(source[member % len(source)].state_dict())
         return networks, True
+
+    def fitted_networks(self) -> list[CGformer]:
+        """The trained members, to start another training from.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: not trained yet.
+        """
+        check_is_fitted(self, "networks_")
+        return self.networks_
+
+    def __sklearn_clone__(self) -> Self:
+        """A copy without what was trained; graphs and starting point are shared, not copied."""
+        return type(self)(**self.get_params(deep=False))
 
     def _shares(self, n: int) -> list[tuple[Rows, Rows]]:
         """Positions that each member is trained on and chosen by."""

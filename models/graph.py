@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -272,17 +273,28 @@ class _NotCloned:
 class GraphStore(_NotCloned):
     """Crystal graphs of a list of structures; row i is structure i."""
 
-    def __init__(self, structures: Sequence[Atoms], names: Sequence[str] | None = None, whole_shells: bool = True):
-        """Build all graphs (about 5 ms for 80 atoms).
+    def __init__(
+        self,
+        structures: Sequence[Atoms],
+        names: Sequence[str] | None = None,
+        whole_shells: bool = True,
+        cache: Path | None = None,
+        processes: int = 1,
+    ):
+        """Build all graphs (some 5 ms for 80 atoms).
+
+        Args:
+            names: for messages.
+            whole_shells: see `Crystal.from_atoms`.
+            cache, processes: see `models.cache.build_graphs`.
 
         Raises:
             ValueError: see `Crystal.from_atoms`; the message carries the structure's name or number.
         """
+        from models.cache import build_graphs
+
         titles = [f"structure {i}" for i in range(len(structures))] if names is None else list(names)
-        self.crystals = [
-            Crystal.from_atoms(atoms, title, whole_shells=whole_shells)
-            for atoms, title in zip(structures, titles, strict=True)
-        ]
+        self.crystals = build_graphs(structures, titles, whole_shells, cache, processes)
 
     def __len__(self) -> int:
         return len(self.crystals)

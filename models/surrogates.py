@@ -5,9 +5,11 @@ For tests, for very large spaces, and as the baselines that a graph network has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor
@@ -58,6 +60,14 @@ def composition_features(numbers: NDArray[Any]) -> Floats:
     low = np.min(np.where(present[:, :, None], values[None], np.inf), axis=1)
     high = np.max(np.where(present[:, :, None], values[None], -np.inf), axis=1)
     return np.concatenate([mean, deviation, low, high], axis=1)
+
+
+def pad_numbers(structures: Sequence[Atoms]) -> NDArray[np.uint8]:
+    """Atomic numbers of structures of any sizes, (n, largest), filled up with zeros."""
+    padded = np.zeros((len(structures), max(map(len, structures), default=0)), np.uint8)
+    for row, atoms in zip(padded, structures, strict=True):
+        row[: len(atoms)] = atoms.numbers
+    return padded
 
 
 class _OnFeatures(RegressorMixin, BaseEstimator):

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.calibration import ConformalIntervals, Recalibrated, SigmaScale, out_of_fold
+from models.metrics import evaluate
+from models.surrogates import CompositionForest, CompositionGP
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(400, 4))
+    return features, features[:, 0] + 0.5 * np.sin(3 * features[:, 1]) + 0.3 * rng.normal(size=400)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.1, 10), st.floats(0, 3), st.floats(1e-3, 1e3))
+def test_scale_is_found_from_errors_and_follows_units(factor, floor, unit):
+    rng = np.random.default_rng(1)
+    sigma = rng.uniform(0.5, 2, 4000)
+    error = rng.normal(size=4000) * np.sqrt((factor * sigma) ** 2 + floor**2)
+    found = SigmaScale.fitted(error * unit, sigma)
+    expected = SigmaScale(factor, floor)(sigma) * unit
+    assert np.abs(np.log(found(sigma) / expected)).mean() < 0.05
+
+
+def test_recalibration_mends_overconfident_sigmas(data):
+    features, y = data
+    X = np.arange(400)[:, None]
+    raw = CompositionForest(features, trees=50, seed=1).fit(X[:150], y[:150])
+    model = Recalibrated(CompositionGP(features, restarts=0), folds=4).fit(X[:150], y[:150])
+    plain = CompositionGP(features, restarts=0).fit(X[:150], y[:150])
+    before = evaluate(y[150:], *plain.predict(X[150:], return_std=True))
+    after = evaluate(y[150:], *model.predict(X[150:], return_std=True))
+    assert after.nll < before.nll  # the latent sigma of the GP leaves out label noise
+    assert abs(after.coverage90 - 0.9) < abs(before.coverage90 - 0.9)
+    assert after.mae == before.mae
+    assert model.metrics_["recalibrated"].nll < model.metrics_["raw"].nll
+    spread = model.predict_members(X).std(axis=0, ddof=1)
+    assert spread[150:].mean() == pytest.approx(model.predict(X, return_std=True)[1][150:].mean(), rel=0.35)
+    assert model.embed(X).shape == (400, 4)
+    assert raw.predict(X).shape == (400,)
+
+
+def test_conformal_intervals_cover(data):
+    rng = np.random.default_rng(5)
+    mean, sigma = rng.normal(size=4000), rng.uniform(0.2, 1, 4000)
+    y = mean + 2.7 * sigma * rng.standard_t(4, size=4000)  # neither Gaussian nor of the stated width
+    fitted = ConformalIntervals(y[:400], mean[:400], sigma[:400], confidence=0.9)
+    low, high = fitted(mean[400:], sigma[400:])
+    assert ((low <= y[400:]) & (y[400:] <= high)).mean() == pytest.approx(0.9, abs=0.03)
+    np.testing.assert_allclose((low + high) / 2, mean[400:], atol=1e-9)
+    with pytest.raises(ValueError, match="10 are needed"):
+        ConformalIntervals(y[:9], mean[:9], sigma[:9])
+    with pytest.raises(ValueError, match="above zero"):
+        ConformalIntervals(y[:50], mean[:50], np.zeros(50))
+
+
+def test_intervals_of_an_estimator(data):
+    features, y = data
+    X = np.arange(400)[:, None]
+    model = Recalibrated(CompositionForest(features, trees=50)).fit(X[:120], y[:120])
+    low, high = model.intervals(X[120:])
+    assert 0.8 < ((low <= y[120:]) & (y[120:] <= high)).mean() < 0.98
+    few = Recalibrated(CompositionForest(features, trees=20)).fit(X[:6], y[:6])
+    assert few.report() == {}
+    with pytest.raises(ValueError, match="at least 10 labels"):
+        few.intervals(X)
+
+
+def test_out_of_fold_predictions_are_honest(data):
+    features, _ = data
+    noise = np.random.default_rng(0).normal(size=60)
+    forest = CompositionForest(features, trees=50)
+    X = np.arange(60)[:, None]
+    mean, _ = out_of_fold(forest, X, noise, folds=5)
+    assert evaluate(noise, mean).r2 < 0.2
+    assert evaluate(noise, forest.fit(X, noise).predict(X)).r2 > 0.7
+    with pytest.raises(ValueError, match="at least two labels"):
+        out_of_fold(forest, X[:1], noise[:1])

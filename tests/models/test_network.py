@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from models.graph import GraphStore
+from models.network import NETWORKS, NetworkRegressor
+from models.training import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def crystals(rattled):
+    rng = np.random.default_rng(0)
+    structures, y = [], []
+    for number in range(24):
+        atoms = rattled[number % 3].copy()
+        atoms.numbers[rng.random(len(atoms)) < 0.5] = 19
+        structures.append(atoms)
+        y.append((atoms.numbers == 19).mean())
+    return GraphStore(structures), np.array(y)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_architecture_learns_and_repeats(name, crystals):
+    store, y = crystals
+    X = np.arange(24)[:, None]
+    train = TrainConfig(epochs=40, min_steps=0, batch_size=8)
+    model = NetworkRegressor(store, name, train, seed=1).fit(X, y)
+    assert np.abs(model.predict(X) - y).mean() < 0.6 * np.abs(y - y.mean()).mean()
+    again = NetworkRegressor(store, name, train, seed=1).fit(X, y)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert model.embed(X).shape == (24, 64)
+    single = np.concatenate([model.predict(X[i : i + 1]) for i in range(4)])
+    np.testing.assert_allclose(single, model.predict(X)[:4], atol=1e-5)
+
+
+def test_unknown_architectures_are_refused(crystals):
+    with pytest.raises(ValueError, match="unknown network 'gnn'; allowed are cgformer, released, cgcnn, schnet"):
+        NetworkRegressor(crystals[0], "gnn").fit([[0]], [0.1])
