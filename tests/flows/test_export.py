@@ -32,11 +32,13 @@ def test_structures_can_be_read_back(exported, synthetic_view):
     assert exported.structures == exported.paths == len(synthetic_view.at_target)
     assert not exported.unreadable
     best = synthetic_view.best[0]
-    stem = f"0001_{best.formula}_id{best.id}_relaxed"
+    stem = f"0001_{best.formula}_id{best.id}"
     for suffix in ("cif", "vasp", "extxyz"):
         atoms = ase.io.read(exported.folder / "structures" / f"{stem}.{suffix}")
         assert atoms.get_chemical_formula() == "Cu4"
-    images = ase.io.read(exported.folder / "paths" / f"0001_{best.formula}_id{best.id}_hop-1.extxyz", index=":")
+    images = ase.io.read(
+        exported.folder / "paths" / f"0001_{best.formula}_id{best.id}_Na1-Na2_3-14-band.extxyz", index=":"
+    )
     assert len(images) == 3
     assert images[1].get_potential_energy() != images[0].get_potential_energy()
 
