@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def export(view: CampaignView, folder: Path) -> Exported:
         _write(folder / "labels.csv", LABELS, (_labelled(a) for a in view.acquisitions if a.value_eV is not None)),
         _write(folder / "acquisitions.csv", ACQUISITIONS, (_acquired(a) for a in view.acquisitions)),
     )
+    _clear(folder / "structures", folder / "paths")
     structures, paths, unreadable = _copy_structures(view, folder)
     return Exported(
         folder=folder,
@@ -132,6 +134,14 @@ def _copy_structures(view: CampaignView, folder: Path) -> tuple[int, int, list[P
                 ase.io.write(folder / "paths" / f"{stem}_{name}.extxyz", images, format="extxyz")
                 paths += 1
     return structures, paths, unreadable
+
+
+def _clear(*folders: Path) -> None:
+    """Remove what an earlier export wrote there: ranks have changed since, and nothing else is touched."""
+    for folder in folders:
+        for old in folder.glob("*"):
+            if re.fullmatch(r"\d{4,}_.+_id\d+.*\.(cif|vasp|extxyz)", old.name):
+                old.unlink()
 
 
 def _label_folder(view: CampaignView, acquisition: Acquisition) -> Path | None:
