@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,11 @@ from typing import Any
 
 import ase.io
 from ase import Atoms
-from ase.io.formats import UnknownFileTypeError
 
 from flows.plots import save_plots
 from flows.report import outcome, write_report
 from flows.view import Acquisition, CampaignView
 from flows.wording import file_stem
-
-#: What a label's folder calls its structures and paths; a file with several frames is a path.
-TRAJECTORIES = ("*.extxyz", "*.xyz")
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Exported:
 def export(view: CampaignView, folder: Path) -> Exported:
     """Write everything about a campaign into `folder`; files that are already there are replaced.
 
-    ranking.csv, labels.csv, acquisitions.csv; structures/ (CIF, POSCAR, extended XYZ) and paths/ (extended XYZ)
-    of every target label, named by barrier rank, composition and ledger id; plots/; report.html.
+    ranking.csv, labels.csv, acquisitions.csv; structures/ (relaxed; CIF, POSCAR, extended XYZ) and paths/ (bands;
+    extended XYZ) of every target label, named by barrier rank, composition and ledger id; plots/; report.html.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = (
@@ -46,6 +43,7 @@ def export(view: CampaignView, folder: Path) -> Exported:
         _write(folder / "labels.csv", LABELS, (_labelled(a) for a in view.acquisitions if a.value_eV is not None)),
         _write(folder / "acquisitions.csv", ACQUISITIONS, (_acquired(a) for a in view.acquisitions)),
     )
+    _clear(folder / "structures", folder / "paths")
     structures, paths, unreadable = _copy_structures(view, folder)
     return Exported(
         folder=folder,
@@ -114,37 +112,52 @@ def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 
 def _copy_structures(view: CampaignView, folder: Path) -> tuple[int, int, list[Path]]:
+    """Relaxed structures (the start, where nothing was relaxed) and all bands, best label first."""
     ranked = sorted(view.at_target, key=lambda a: (not a.converged, a.value_eV, a.id))
     structures, paths, unreadable = 0, 0, []
     for place, acquisition in enumerate(ranked, start=1):
         stem = f"{place:04d}_{file_stem(acquisition.formula)}_id{acquisition.id}"
-        for source in _trajectories(view, acquisition):
-            try:
-                frames = ase.io.read(source, index=":")
-            except (OSError, ValueError, KeyError, IndexError, UnknownFileTypeError):
-                unreadable.append(source)
-                continue
-            assert isinstance(frames, list)
-            name = f"{stem}_{file_stem(source.stem)}"
-            if len(frames) == 1:
-                _write_structure(folder / "structures", name, frames[0])
-                structures += 1
-            elif frames:
+        home = _label_folder(view, acquisition)
+        if home is None:
+            continue
+        frames = {source: _read(source) for source in sorted(home.rglob("*.extxyz"))}
+        unreadable += [source for source, images in frames.items() if images is None]
+        single = {source.stem: images[0] for source, images in frames.items() if images and len(images) == 1}
+        final = single.get("relaxed", single.get("initial"))
+        if final is not None:
+            _write_structure(folder / "structures", stem, final)
+            structures += 1
+        for source, images in frames.items():
+            if images and len(images) > 1:
+                name = file_stem("-".join(source.relative_to(home).with_suffix("").parts).removeprefix("hops-"))
                 (folder / "paths").mkdir(exist_ok=True)
-                ase.io.write(folder / "paths" / f"{name}.extxyz", frames, format="extxyz")
+                ase.io.write(folder / "paths" / f"{stem}_{name}.extxyz", images, format="extxyz")
                 paths += 1
     return structures, paths, unreadable
 
 
-def _trajectories(view: CampaignView, acquisition: Acquisition) -> list[Path]:
-    """The structure files of a label: where the campaign keeps them now, else where they were computed."""
-    candidates = [view.folder / "labels" / acquisition.label_key]
+def _clear(*folders: Path) -> None:
+    """Remove what an earlier export wrote there: ranks have changed since, and nothing else is touched."""
+    for folder in folders:
+        for old in folder.glob("*"):
+            if re.fullmatch(r"\d{4,}_.+_id\d+.*\.(cif|vasp|extxyz)", old.name):
+                old.unlink()
+
+
+def _label_folder(view: CampaignView, acquisition: Acquisition) -> Path | None:
+    """Where the campaign keeps the label's files now, else where they were computed."""
+    homes = [view.folder / "labels" / acquisition.label_key]
     if acquisition.label_folder:
-        candidates.append(Path(acquisition.label_folder))
-    for home in candidates:
-        if home.is_dir():
-            return sorted(file for pattern in TRAJECTORIES for file in home.rglob(pattern))
-    return []
+        homes.append(Path(acquisition.label_folder))
+    return next((home for home in homes if home.is_dir()), None)
+
+
+def _read(path: Path) -> list[Atoms] | None:
+    """All frames, or None of a file that cannot be read."""
+    try:
+        return list(ase.io.iread(path, index=":", format="extxyz"))
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
 
 
 def _write_structure(folder: Path, name: str, atoms: Atoms) -> None:

@@ -291,7 +291,7 @@ def _reference_note(view: CampaignView) -> str:
 
 def _path(axis: Axes, hop: Hop, colour: object) -> None:
     x, y = np.array(hop.path_A), np.array(hop.path_eV)
-    label = f"{hop.name or 'hop'} {number(hop.forward_eV, 2)} eV"
+    label = f"{hop.name or 'hop'} {number(hop.forward_eV)} / {number(hop.backward_eV)} eV"
     face = colour if hop.converged else "none"
     axis.plot(x, y, "-o", color=colour, ms=4, lw=1.3, markerfacecolor=face, label=label)
     if 0 < int(y.argmax()) < len(y) - 1:

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from flows import report_figures as charts
 from flows.dopants import from_labels, from_ranking
 from flows.view import Acquisition, CampaignView
-from flows.wording import DASH, duration, energy, formula_html, number, plural
+from flows.wording import DASH, duration, energy, finite, formula_html, number, plural
 
 #: Lines of the ranking that the page shows; ranking.csv has them all.
 RANKING_LINES = 15
@@ -94,7 +94,7 @@ def render(view: CampaignView) -> str:
         round_lines=ROUND_LINES,
         round_tables=ROUND_TABLES,
         outcome=outcome,
-        measured=[row for row in view.rounds if row.metrics],
+        measured=[row for row in view.rounds if finite(row.metrics.get("mae_eV")) is not None],
         metrics=known_metrics(view),
         reference=reference_note(view),
         paper_note=PAPER_NOTE,

@@ -85,30 +85,33 @@ def found(view: CampaignView) -> go.Figure | None:
 
 
 def barriers(view: CampaignView) -> go.Figure | None:
-    """Labels by round as points with a box."""
+    """Labels by round, with the median of each."""
     if not view.at_target:
         return None
     figure = go.Figure()
     rounds = sorted({a.round for a in view.at_target})
     for round_, colour in zip(rounds, _round_colours(rounds), strict=True):
         members = [a for a in view.at_target if a.round == round_]
-        figure.add_box(
-            x=[round_] * len(members),
+        middle = float(np.median([a.value_eV for a in members]))
+        beside = [0.0] if len(members) == 1 else np.linspace(-0.22, 0.22, len(members))
+        figure.add_scatter(
+            x=[round_ - 0.32, round_ + 0.32], y=[middle, middle], mode="lines", line={"color": SECOND, "width": 3},
+            hovertemplate=f"median of round {round_}: {middle:.3f} eV<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=round_ + np.asarray(beside),
             y=[a.value_eV for a in members],
-            name=f"round {round_}",
-            boxpoints="all",
-            jitter=0.5,
-            pointpos=0,
-            marker={"color": colour, "size": 6},
-            line={"width": 1},
-            fillcolor="rgba(0,0,0,0)",
+            mode="markers",
+            marker={
+                "color": colour,
+                "size": 8,
+                "symbol": ["circle" if a.converged else "circle-open" for a in members],
+            },
             text=[_hover(a) for a in members],
             hovertemplate="%{text}<extra></extra>",
-            hoveron="points",
-            showlegend=False,
         )
-    _look(figure, "round", "E<sub>b</sub> (eV)")
-    figure.update_xaxes(dtick=_tick(rounds))
+    _look(figure, "round", "E<sub>b</sub> (eV)", legend=False)
+    figure.update_xaxes(dtick=_tick(rounds), range=[min(rounds) - 0.6, max(rounds) + 0.6])
     return figure
 
 
@@ -123,7 +126,6 @@ def parity(view: CampaignView) -> go.Figure | None:
     figure.add_scatter(
         x=[low, high], y=[low, high], mode="lines", line={"color": MUTED, "width": 1}, hoverinfo="skip", name="ideal"
     )
-    known = [a for a in view.at_target if a.mean_eV is not None]
     several = len(set(data.rounds.tolist())) > 1
     figure.add_scatter(
         x=data.label_eV,
@@ -138,7 +140,7 @@ def parity(view: CampaignView) -> go.Figure | None:
             "showscale": several,
             "colorbar": _colorbar("round", data.rounds),
         },
-        text=[_hover(a) for a in known],
+        text=[_hover(a) for a in view.predicted],
         hovertemplate="%{text}<extra></extra>",
     )
     _look(figure, "label (eV)", "predicted before labelling (eV)")
@@ -255,7 +257,9 @@ def dopant_effects(dopants: Dopants) -> go.Figure:
             hovertemplate="%{x}: %{y:+.3f} eV (%{text})<extra></extra>",
         )
     )
-    return _look(figure, "", "E<sub>b</sub> with − without (eV)", legend=False)
+    _look(figure, "", "E<sub>b</sub> with − without (eV)", legend=False)
+    many = len(dopants.elements) > 15
+    return figure.update_xaxes(dtick=1, tickfont={"size": 8 if many else 12}, tickangle=-90 if many else 0)
 
 
 def dopant_pairs(dopants: Dopants) -> go.Figure:
@@ -275,23 +279,24 @@ def dopant_pairs(dopants: Dopants) -> go.Figure:
         )
     )
     _look(figure, "", "", legend=False)
-    figure.update_xaxes(showgrid=False, tickangle=0)
-    figure.update_yaxes(showgrid=False, autorange="reversed")
+    small = {"showgrid": False, "dtick": 1, "tickfont": {"size": 12 if len(dopants.elements) < 16 else 8}}
+    figure.update_xaxes(tickangle=0 if len(dopants.elements) < 16 else -90, **small)
+    figure.update_yaxes(autorange="reversed", **small)
     return figure
 
 
 def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
     figure = go.Figure()
     for order, hop in enumerate(hop for hop in label.hops if hop.path_eV):
-        name = hop.name or "hop"
-        note = "" if hop.converged else " (not converged)"
+        name, note = hop.name or "hop", "" if hop.converged else " (not converged)"
+        heights = f"{number(hop.forward_eV)} / {number(hop.backward_eV)} eV"
         figure.add_scatter(
             x=hop.path_A,
             y=hop.path_eV,
             mode="lines+markers",
             line={"color": PATHS[order % len(PATHS)], "width": 2},
             marker={"size": 7, "symbol": "circle" if hop.converged else "circle-open"},
-            name=f"{name} {number(hop.forward_eV)} eV{note}",
+            name=f"{name} {heights}{note}",
             hovertemplate=f"{name}: %{{y:.3f}} eV at %{{x:.2f}} Å{note}<extra></extra>",
         )
     _look(figure, "path (Å)", "energy (eV)", legend=len(figure.data) <= 4)

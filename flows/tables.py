@@ -5,7 +5,7 @@ Made for 100 columns; wider terminals give longer formulas and reasons more room
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.report import outcome
 from flows.view import Acquisition, CampaignView
-from flows.wording import DASH, duration, energy, number, plural
+from flows.wording import DASH, duration, energy, finite, number, plural
 
 STATE_COLOUR = {"running": "cyan", "paused": "yellow", "finished": "green", "stopped": "red"}
 OUTCOME_COLOUR = {"converged": "green", "not converged": "yellow", "pending": "dim"}
@@ -43,10 +43,10 @@ def status(view: CampaignView) -> RenderableType:
 def history(view: CampaignView) -> Table:
     """One line per round: what it chose, what it found, how good the model was afterwards."""
     caption = (
-        f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: on labels not seen, eV, beside the mean predictor's"
+        f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: on labels not seen, eV, and the mean predictor's"
     )
     table = _table(title=f"{view.name}: {plural(len(view.rounds), 'round')}", caption=caption)
-    for name in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE", "mean pred.", "took"):
+    for name in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE / mean", "took"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     best: float | None = None
@@ -66,8 +66,7 @@ def history(view: CampaignView) -> Table:
             str(len({a.cluster for a in members if a.cluster is not None}) or DASH),
             number(lowest),
             Text(number(best), style="bold green" if improved else ""),
-            number(row.metrics.get("mae_eV")),
-            Text(number(row.metrics.get("mean_predictor_mae_eV")), style="dim"),
+            _against_mean(row.metrics),
             duration(took),
             Text("done", style="green") if row.state == "done" else Text(row.state, style="cyan"),
         )
@@ -78,22 +77,21 @@ def acquisitions(view: CampaignView, round: int) -> Table:
     """What one round chose and why, and what became of it."""
     table = _table(title=f"{view.name}: round {round}")
     table.add_column("id", justify="right", style="dim")
-    table.add_column("composition", overflow="fold", min_width=36)
+    table.add_column("composition, and why it was chosen", overflow="fold", ratio=1)
     table.add_column("cl.", justify="right")
     table.add_column("predicted (eV)", justify="right", no_wrap=True)
     table.add_column("label", justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("why", overflow="fold")
     for a in view.of_round(round):
         word = outcome(a)
+        why = a.reason if a.failure is None else f"{a.reason}; failed: {a.failure[1]}"
         table.add_row(
             str(a.id),
-            a.formula,
+            Text.assemble(a.formula, "\n", (why, "dim")),
             DASH if a.cluster is None else str(a.cluster),
             energy(a.mean_eV, a.sigma_eV),
             Text(number(a.value_eV), style="bold"),
             Text(word, style=OUTCOME_COLOUR.get(word, "red")),
-            a.reason if a.failure is None else f"{a.reason}; {a.failure[1]}",
         )
     return table
 
@@ -103,10 +101,10 @@ def ranking(view: CampaignView, top: int = 20) -> Table:
     title = f"{view.name}: ranking at {view.target_fidelity}"
     table = _table(title=title, caption=_ranking_caption(view, top))
     table.add_column("#", justify="right", style="dim")
-    table.add_column("composition", overflow="fold", ratio=1)
+    table.add_column("composition", overflow="fold", ratio=1, min_width=38)
     table.add_column("E_b (eV)", justify="right", no_wrap=True)
     table.add_column("source", no_wrap=True)
-    for name in ("cluster", "orderings", "round"):
+    for name in ("cl.", "ord.", "round"):
         table.add_column(name, justify="right")
     labelled_in = {a.composition: a.round for a in view.at_target}
     for line in view.ranking[:top]:
@@ -149,6 +147,13 @@ def sparkline(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(SPARK[round((value - low) / span * (len(SPARK) - 1))] for value in values)
+
+
+def _against_mean(metrics: Mapping[str, object]) -> Text:
+    """The model's error beside the mean predictor's, green where it is the smaller one."""
+    model, mean = finite(metrics.get("mae_eV")), finite(metrics.get("mean_predictor_mae_eV"))
+    better = model is not None and mean is not None and model < mean
+    return Text.assemble((number(model), "green" if better else ""), " / ", (number(mean), "dim"))
 
 
 # --- parts of the status panel ---------------------------------------------------------------------------------
@@ -237,7 +242,8 @@ def _ranking_caption(view: CampaignView, top: int) -> str:
     if not view.ranking:
         return "no round has ended yet, so nothing is ranked"
     rest = len(view.ranking) - top
-    return f"after round {view.ranking[0].round}" + (f"; {rest:,} more in the ledger" if rest > 0 else "")
+    note = f"after round {view.ranking[0].round}; cl.: cluster, ord.: orderings behind the value"
+    return note + (f"; {rest:,} more in the ledger" if rest > 0 else "")
 
 
 def _table(title: str, caption: str | None = None) -> Table:

@@ -348,8 +348,15 @@ class CampaignView:
     # --- what the figures show ---------------------------------------------------------------------------
 
     @cached_property
+    def predicted(self) -> tuple[Acquisition, ...]:
+        """Target labels that a model had predicted before. Of the first target round there are none: a model that
+        has seen only the cheap fidelity predicts that one, and the two are never compared."""
+        first = min((a.round for a in self.at_target), default=0)
+        return tuple(a for a in self.at_target if a.mean_eV is not None and a.round > first)
+
+    @cached_property
     def parity(self) -> Parity:
-        known = [a for a in self.at_target if a.mean_eV is not None]
+        known = self.predicted
         return Parity(
             predicted_eV=np.array([a.mean_eV for a in known], dtype=float),
             sigma_eV=np.array([a.sigma_eV for a in known], dtype=float),

@@ -208,7 +208,10 @@ def write_files(where: Path) -> None:
         image.calc = SinglePointCalculator(image, energy=probe.get_potential_energy(), forces=probe.get_forces())
         images.append(image)
     ase.io.write(where / "relaxed.extxyz", atoms)
-    ase.io.write(where / "hop-1.extxyz", images)
+    hop = where / "hops" / "Na1-Na2_3-14"
+    hop.mkdir(parents=True)
+    ase.io.write(hop / "final.extxyz", images[-1])
+    ase.io.write(hop / "band.extxyz", images)
 
 
 def cluster(one: Composition) -> int:

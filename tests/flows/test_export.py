@@ -32,11 +32,13 @@ def test_structures_can_be_read_back(exported, synthetic_view):
     assert exported.structures == exported.paths == len(synthetic_view.at_target)
     assert not exported.unreadable
     best = synthetic_view.best[0]
-    stem = f"0001_{best.formula}_id{best.id}_relaxed"
+    stem = f"0001_{best.formula}_id{best.id}"
     for suffix in ("cif", "vasp", "extxyz"):
         atoms = ase.io.read(exported.folder / "structures" / f"{stem}.{suffix}")
         assert atoms.get_chemical_formula() == "Cu4"
-    images = ase.io.read(exported.folder / "paths" / f"0001_{best.formula}_id{best.id}_hop-1.extxyz", index=":")
+    images = ase.io.read(
+        exported.folder / "paths" / f"0001_{best.formula}_id{best.id}_Na1-Na2_3-14-band.extxyz", index=":"
+    )
     assert len(images) == 3
     assert images[1].get_potential_energy() != images[0].get_potential_energy()
 
@@ -66,3 +68,14 @@ def test_every_edge_is_exported(edge_view, tmp_path):
     done = export(edge_view, tmp_path)
     assert all(table.is_file() for table in done.tables)
     assert done.report.is_file()
+
+
+def test_a_second_export_leaves_no_old_ranks_and_no_stranger_behind(synthetic_view, tmp_path):
+    (tmp_path / "structures").mkdir()
+    for name in ("0099_Na3Zr2Si2PO12_id7.cif", "my-own.cif"):
+        (tmp_path / "structures" / name).write_text("")
+    export(synthetic_view, tmp_path)
+    names = {path.name for path in (tmp_path / "structures").iterdir()}
+    assert "0099_Na3Zr2Si2PO12_id7.cif" not in names
+    assert "my-own.cif" in names
+    assert len(names) == 1 + 3 * len(synthetic_view.at_target)
