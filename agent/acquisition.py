@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from modAL.models import ActiveLearner
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -141,6 +140,8 @@ def propose(
     Raises:
         ValueError: batch below 1, a label that is not finite, or an index outside the pool.
     """
+    from modAL.models import ActiveLearner  # it imports torch: seconds that nobody else should wait for
+
     _check(pool, batch, labelled, pending, pinned)
     rng = rng or np.random.default_rng(0)
     candidates = _candidates(pool, config, labelled, pending)

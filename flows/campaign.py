@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -113,9 +113,8 @@ class Campaign:
 
     def _acquire(self, number: int) -> list[Proposal]:
         labelled, pending = self._asked()
-        surrogate = self._current_surrogate(number - 1)
-        return propose(
-            surrogate,
+        proposals = propose(
+            self._current_surrogate(number - 1),
             self._pool(),
             self.config.acquisition,
             self._batch(len(labelled)),
@@ -125,6 +124,14 @@ class Campaign:
             progress=self._spent(number, len(labelled)),
             pinned=self._edited("pin"),
         )
+        return proposals if labelled else [self._at_cheap_fidelity(proposal) for proposal in proposals]
+
+    def _at_cheap_fidelity(self, proposal: Proposal) -> Proposal:
+        """Without a single target label the model speaks of the cheap fidelity: it may rank, but not be compared."""
+        if not np.isfinite(proposal.mean_eV):
+            return proposal
+        reason = f"{proposal.reason}, all at {self.cheap}: nothing is labelled at {self.target} yet"
+        return replace(proposal, mean_eV=np.nan, sigma_eV=np.nan, reason=reason)
 
     def _batch(self, labels: int) -> int:
         """The batch, cut to what the budget of labels still allows."""
@@ -255,14 +262,13 @@ class Campaign:
         labelled = self.ledger.labels(self.name, self.target)
         metrics: dict[str, Any] = prospective_quality(labelled)
         ranking: list[Ranked] = []
-        if self.surrogate is not None:
+        if self.surrogate is not None and labelled:  # before that the model speaks of the cheap fidelity
             mean, sigma = self._predict_space()
             # What random choice would draw from: the discovery curve's reference.
             metrics |= {"space_mean_eV": float(mean.mean()), "space_sigma_eV": float(mean.std())}
-            values = [label.value_eV for _, label in labelled if label.value_eV is not None]
-            if values:
-                improvement = probability_of_improvement(mean, np.maximum(sigma, 1e-9), min(values), 0.0)
-                metrics["improvement"] = float(improvement.max())
+            best = min(label.value_eV for _, label in labelled if label.value_eV is not None)
+            improvement = probability_of_improvement(mean, np.maximum(sigma, 1e-9), best, 0.0)
+            metrics["improvement"] = float(improvement.max())
             ranking = self._rank(mean, sigma)
         summary = self._retrained(number, metrics)
         self.ledger.finish_round(self.name, number, metrics, ranking, summary)
@@ -328,7 +334,8 @@ class Campaign:
             return f"{head} for pre-training with {self.cheap}"
         predicted = [p for p in proposals if np.isfinite(p.mean_eV)]
         if not predicted:
-            return f"{head}, {self.config.acquisition.initial} for want of a model"
+            how = self.config.acquisition.initial if self.surrogate is None else f"ranked at {self.cheap}"
+            return f"{head}, {how} for want of labels at {self.target}"
         best = min(predicted, key=lambda p: p.mean_eV)
         strategy = self.config.acquisition.strategy
         return f"{head} by {strategy}; lowest predicted {best.mean_eV:.3f} ± {best.sigma_eV:.3f} eV"

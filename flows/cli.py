@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -39,9 +39,11 @@ def main() -> None:
 @app.command()
 def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml")) -> None:
     """Write a commented example configuration."""
+    from flows.example import example_config
+
     if path.exists():
         raise UserError(f"{path}: exists already; give another name")
-    path.write_text(resources.files("flows").joinpath("data/example.toml").read_text())
+    path.write_text(example_config(), encoding="utf-8")
     console.print(f"wrote {path}; read it, then: ionloop run {path}")
 
 

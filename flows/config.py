@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +14,7 @@ from agent.acquisition import AcquisitionConfig
 from agent.clusters import ClusterConfig
 from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
-
-
-class ConfigError(ValueError):
-    """The configuration says something impossible; the message names the field and what is allowed."""
+from flows.errors import ConfigError
 
 
 class Section(BaseModel):
@@ -131,11 +127,6 @@ class Config(Section):
     @property
     def folder(self) -> Path:
         return self.campaign.folder / self.campaign.name
-
-    @property
-    def ledger_target(self) -> str | Path:
-        """What `Ledger.open` takes; `$NAME` in the URL comes from the environment: no file holds a password."""
-        return os.path.expandvars(self.ledger.url) if self.ledger.url else self.folder / "ledger.sqlite"
 
 
 def load_config(path: Path) -> Config:

@@ -14,9 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from agent.ledger import LedgerError
-from flows.config import ConfigError
 from flows.lock import CampaignBusy
 from flows.server import ServerError, home
+
+
+class ConfigError(ValueError):
+    """The configuration says something impossible; the message names the field and what is allowed."""
 
 
 class UserError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -11,20 +12,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from agent.ledger import Ledger
 from flows import tables
 from flows.changes import check_changes
-from flows.config import Config, parse_config
 from flows.errors import Paused, UserError, as_user_error
 from flows.lock import driver_lock
 from flows.view import CampaignView
 
 if TYPE_CHECKING:
     from calculators.supervisor import WorkerPool
+    from flows.config import Config
     from flows.stage import Stage
 
 CONFIG_FILE = "config.json"
@@ -32,17 +33,37 @@ CONFIG_FILE = "config.json"
 
 @dataclass(frozen=True)
 class Found:
-    """A campaign on disk."""
+    """A campaign on disk. Looking at it needs no more than where its ledger is."""
 
-    config: Config
     folder: Path
+    stored: dict[str, Any]
 
-    def view(self) -> CampaignView:
-        ledger = Ledger.open(self.config.ledger_target)
+    @property
+    def config(self) -> Config:
+        """Its configuration. The folder may have been moved: where it lies is where it lies."""
+        from flows.config import parse_config
+
+        here = {"folder": str(self.folder.absolute().parent), "name": self.folder.absolute().name}
+        return parse_config(
+            self.stored | {"campaign": self.stored["campaign"] | here}, str(self.folder / CONFIG_FILE)
+        )
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        ledger = Ledger.open(ledger_target(self.stored["ledger"]["url"], self.folder))
         try:
-            return CampaignView.load(ledger, self.config.campaign.name, self.folder)
+            yield ledger
         finally:
             ledger.close()
+
+    def view(self) -> CampaignView:
+        with self.ledger() as ledger:
+            return CampaignView.load(ledger, self.folder.absolute().name, self.folder)
+
+
+def ledger_target(url: str | None, folder: Path) -> str | Path:
+    """What `Ledger.open` takes; `$NAME` in the URL comes from the environment: no file holds a password."""
+    return os.path.expandvars(url) if url else folder / "ledger.sqlite"
 
 
 def find_campaign(name: str | None, root: Path = Path("campaigns")) -> Found:
@@ -62,18 +83,10 @@ def find_campaign(name: str | None, root: Path = Path("campaigns")) -> Found:
         if folder == Path():
             names = ", ".join(path.parent.name for path in known) or "none"
             raise UserError(f"campaign {name!r}: not a campaign folder, and not in {root}/ (there: {names})")
-    return Found(_stored_config(folder), folder)
-
-
-def _stored_config(folder: Path) -> Config:
-    path = folder / CONFIG_FILE
     try:
-        config = parse_config(json.loads(path.read_text()), str(path))
+        return Found(folder, json.loads((folder / CONFIG_FILE).read_text()))
     except ValueError as error:
-        raise UserError(f"{path}: damaged ({error})") from error
-    # The folder may have been moved, or given from elsewhere: where it lies is where it lies.
-    campaign = config.campaign.model_copy(update={"folder": folder.absolute().parent, "name": folder.absolute().name})
-    return config.model_copy(update={"campaign": campaign})
+        raise UserError(f"{folder / CONFIG_FILE}: damaged ({error})") from error
 
 
 def run_campaign(config: Config, console: Console) -> None:
@@ -89,7 +102,7 @@ def run_campaign(config: Config, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
-        ledger = Ledger.open(config.ledger_target)
+        ledger = Ledger.open(ledger_target(config.ledger.url, folder))
         stack.callback(ledger.close)
         _enrol(config, ledger)
         with console.status("enumerating, clustering and ordering the composition space"):
