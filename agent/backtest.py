@@ -32,7 +32,8 @@ from agent.surrogates import Kind, make_surrogate
 from agent.table import Table
 
 Ints = NDArray[np.int64]
-#: Makes a surrogate over a table's rows: row id = candidate * replicates + replicate.
+#: Makes a surrogate over a table's rows: row id = candidate * replicates + replicate. The built-in ones know
+#: candidates only.
 SurrogateFactory = Callable[[Table, int], Surrogate]
 #: Called with runs done and runs in all.
 ProgressCallback = Callable[[int, int], None]
@@ -155,7 +156,7 @@ def run_one(
     with threadpool_limits(1):
         if strategy == "one-shot":
             return _one_shot(table, config, groups, seed, factory, rng, limit)
-        return _campaign(_Oracle.of(table, groups), config, strategy, seed, factory, rng, limit)
+        return _campaign(_Oracle.of(table, groups, factory is not None), config, strategy, seed, factory, rng, limit)
 
 
 @dataclass
@@ -166,9 +167,12 @@ class _Oracle:
     pool: CandidatePool
 
     @classmethod
-    def of(cls, table: Table, groups: Ints) -> Self:
+    def of(cls, table: Table, groups: Ints, by_ordering: bool) -> Self:
         names = [Composition("table", ((identity, 1),), ((identity, 0),), 0) for identity in table.ids]
-        return cls(table, CandidatePool.of(names, groups, table.replicates))
+        if by_ordering:
+            return cls(table, CandidatePool.of(names, groups, table.replicates))
+        rows = np.repeat(np.arange(len(table))[:, None], table.replicates, axis=1)
+        return cls(table, CandidatePool(names, rows, groups))
 
     def label(self, candidate: int, ordering: int) -> Observation:
         """The answer as a value to be minimised. Without replicates worth telling apart it is the candidate's
@@ -181,7 +185,7 @@ class _Oracle:
     def surrogate(self, config: BacktestConfig, seed: int, factory: SurrogateFactory | None) -> Surrogate:
         if factory is not None:
             return factory(self.table, seed)
-        return make_surrogate(config.surrogate, np.repeat(self.table.features, self.table.replicates, axis=0), seed)
+        return make_surrogate(config.surrogate, self.table.features, seed)
 
     def fit(self, surrogate: Surrogate, labelled: list[Observation]) -> None:
         rows = np.array([[self.pool.rows[o.composition, o.ordering]] for o in labelled])
@@ -229,7 +233,7 @@ def _one_shot(
     limit: int,
 ) -> list[int]:
     """The paper's way: label 30 % of every cluster, fit once, then go by the predicted mean."""
-    oracle = _Oracle.of(table, groups)
+    oracle = _Oracle.of(table, groups, factory is not None)
     stratified = AcquisitionConfig(strategy="stratified")
     first = propose(None, oracle.pool, stratified, max(2, round(ONE_SHOT_SHARE * len(table))), [], rng=rng)
     labelled = [oracle.label(p.index, 0) for p in first]

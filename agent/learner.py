@@ -108,8 +108,9 @@ class CompositionEstimator:
 
     def predict(self, X: Ints, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
         """Mean (n,) and standard deviation (n,), eV."""
-        predicted = self.surrogate.predict(X.reshape(-1, 1), return_std=True)
-        mean, std = (np.asarray(part, dtype=float).reshape(X.shape) for part in predicted)
+        rows, place = np.unique(X, return_inverse=True)
+        predicted = self.surrogate.predict(rows[:, None], return_std=True)
+        mean, std = (np.asarray(part, dtype=float)[place].reshape(X.shape) for part in predicted)
         if not return_std:
             return np.asarray(mean.mean(axis=1))
         spread = mean.var(axis=1, ddof=1) / X.shape[1] if X.shape[1] > 1 else 0.0
@@ -117,10 +118,12 @@ class CompositionEstimator:
 
     def predict_members(self, X: Ints) -> Floats:
         """(members, n), eV."""
-        members = self.surrogate.predict_members(X.reshape(-1, 1))
+        rows, place = np.unique(X, return_inverse=True)
+        members = self.surrogate.predict_members(rows[:, None])[:, place]
         return np.asarray(members.reshape(len(members), *X.shape).mean(axis=2))
 
     def embed(self, X: Ints) -> Floats:
         """(n, d)."""
-        rows = self.surrogate.embed(X.reshape(-1, 1))
-        return np.asarray(rows.reshape(*X.shape, -1).mean(axis=1))
+        rows, place = np.unique(X, return_inverse=True)
+        embedded = self.surrogate.embed(rows[:, None])[place]
+        return np.asarray(embedded.reshape(*X.shape, -1).mean(axis=1))

@@ -33,17 +33,28 @@ class GaussianProcess:
     """
 
     MEMBERS = 16
+    #: Hyperparameters are tuned again when there are so many times more labels than the last time.
+    RETUNE = 1.3
 
     def __init__(self, features: Floats, seed: int = 0) -> None:
         self.features, self.seed = features, seed
         scale = np.sqrt(max(1, features.shape[1]))
         self.kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(scale, (0.1 * scale, 100 * scale), nu=2.5)
         self.kernel = self.kernel + WhiteKernel(0.3, (1e-4, 3.0))
+        self.tuned_at = 0
 
     def fit(self, X: Ints, y: Floats) -> Self:
         if not np.isfinite(y).all():
             raise ValueError("a label is not finite")
-        self.model = GaussianProcessRegressor(self.kernel, normalize_y=True, random_state=self.seed, alpha=1e-8)
+        tune = len(y) < self.tuned_at or len(y) >= self.RETUNE * self.tuned_at
+        self.tuned_at = len(y) if tune else self.tuned_at
+        self.model = GaussianProcessRegressor(
+            self.kernel,
+            optimizer="fmin_l_bfgs_b" if tune else None,
+            normalize_y=True,
+            random_state=self.seed,
+            alpha=1e-8,
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound says: flat
             self.model.fit(self.features[X[:, 0]], y)

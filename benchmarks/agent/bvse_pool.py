@@ -6,7 +6,9 @@ substituted sites: so the field of the fixed framework and one field per (site, 
 with `calculators.bondvalence.SiteEnergy`, and an ordering is a sum of nine arrays. Same numbers as labelling it alone
 (`--check` compares), several times faster.
 
-Writes benchmarks/data/nzsp_bvse.csv: composition, ordering, E_1D_eV, E_2D_eV, E_3D_eV. Resumable.
+Writes benchmarks/data/nzsp_bvse.csv: composition, ordering, E_1D_eV, E_2D_eV, E_3D_eV. Resumable. With `--cheap` a
+second table, nzsp_virtual_crystal.csv: the barriers of the average crystal on a coarse grid, one evaluation per
+composition.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from agent.composition import Composition
@@ -29,6 +32,9 @@ from agent.space import build_space
 from calculators.bondvalence import SiteEnergy, percolation_barriers
 
 DATA = Path(__file__).parents[1] / "data" / "nzsp_bvse.csv"
+CHEAP = DATA.with_name("nzsp_virtual_crystal.csv")
+#: Grid of the cheap fidelity.
+COARSE_A = 0.4
 COLUMNS = ["composition", "ordering", "E_1D_eV", "E_2D_eV", "E_3D_eV"]
 SPACING_A = 0.25
 #: No barrier of the pool is above this; a smaller interval means fewer bisection steps.
@@ -65,6 +71,19 @@ class PoolFields:
             total += self.field(int(site), int(atoms.numbers[site]), int(charges[site]))
         return total
 
+    def virtual_crystal(self, composition: Composition) -> tuple[float, float, float]:
+        """E_1D, E_2D, E_3D (eV) of the mean field: every substituted site is the composition's average ion.
+
+        One evaluation per composition, no ordering: a cheap fidelity.
+        """
+        total = self.base.copy()
+        valences = dict(composition.valences)
+        for element, count in composition.amounts:
+            for site in self.substituted:
+                field = self.field(int(site), atomic_numbers[element], valences[element])
+                total += field * (count / len(self.substituted))
+        return percolation_barriers(total, LIMIT_EV, TOLERANCE_EV)
+
     def barriers(self, atoms: Atoms) -> tuple[float, float, float]:
         """E_1D, E_2D, E_3D (eV) of an ordering."""
         return percolation_barriers(self.energy(atoms), LIMIT_EV, TOLERANCE_EV)
@@ -100,6 +119,16 @@ def label(
                     print(f"ordering {ordering}: {count} labels, {rate:.3f} s each", flush=True)
 
 
+def label_cheap(fields: PoolFields, compositions: list[Composition]) -> None:
+    start = time.monotonic()
+    with CHEAP.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([c for c in COLUMNS if c != "ordering"])
+        for composition in compositions:
+            writer.writerow([composition.key, *(f"{v:.4f}" for v in fields.virtual_crystal(composition))])
+    print(f"{(time.monotonic() - start) / len(compositions):.3f} s each")
+
+
 def check(fields: PoolFields, compositions: list[Composition], n: int = 5) -> None:
     """Compare with labelling the ordering by itself."""
     for composition in compositions[:: len(compositions) // n]:
@@ -113,10 +142,14 @@ def main() -> None:
     parser.add_argument("--orderings", type=int, default=8, help="orderings per composition")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so long; run again to go on")
     parser.add_argument("--out", type=Path, default=DATA)
+    parser.add_argument("--cheap", action="store_true", help="the cheap fidelity instead")
     parser.add_argument("--check", action="store_true", help="compare five labels with the labeller's own")
     args = parser.parse_args()
     host = load_host("nzsp")
     compositions = build_space(host).compositions
+    if args.cheap:
+        label_cheap(PoolFields(host, COARSE_A), compositions)
+        return
     fields = PoolFields(host)
     if args.check:
         check(fields, compositions)

@@ -1,0 +1,207 @@
+"""Signal to noise of bond-valence label definitions: `python -m benchmarks.agent.label_noise`.
+
+One-way random effects: the value of ordering j of composition i is mu + b_i + w_ij. From a sample of compositions and
+several orderings of each come the variance between compositions s_b², that within s_w², the intraclass correlation of
+one ordering ICC = s_b² / (s_b² + s_w²) and of a mean over K orderings s_b² / (s_b² + s_w² / K) (Shrout & Fleiss,
+Psychol. Bull. 86, 420 (1979), ICC(1,1) and ICC(1,k)).
+
+Ways of choosing an ordering: at random; the one of lowest Ewald energy of 64; the most random-like of 64 (a small
+special quasi-random structure: pair correlations of the substituted sublattice closest to those of a random alloy).
+Ways of making a label: percolation in 1, 2, 3 dimensions; the 84-site cell (8 Zr) or a 168-site one (16 Zr).
+
+Writes benchmarks/data/label_noise.csv (every label), docs/label-noise.png, and prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ase import Atoms
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from agent.clusters import cluster
+from agent.composition import Composition
+from agent.descriptors import describe
+from agent.hosts import Host, load_host
+from agent.ordering import draw
+from agent.space import build_space
+from benchmarks.agent.bvse_pool import DATA as POOL
+from benchmarks.agent.bvse_pool import PoolFields
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "benchmarks" / "data" / "label_noise.csv"
+PLOT = ROOT / "docs" / "label-noise.png"
+DIMENSIONS = ("E_1D_eV", "E_2D_eV", "E_3D_eV")
+TRIES = 64
+
+
+def large_cell(host: Host) -> Host:
+    """The same host in the nearly cubic cell of 16 substituted sites (lzsp's)."""
+    cell = load_host("lzsp").cell
+    sites = [o.model_copy(update={"species": {e: 2 * n for e, n in o.species.items()}}) for o in host.sites_]
+    fields = {"name": "nzsp-large", "cell": cell, "formula_units": 2 * host.formula_units, "sites": sites}
+    return Host.model_validate(host.model_dump(by_alias=True) | fields)
+
+
+def doubled(composition: Composition, host: Host) -> Composition:
+    return Composition.of(host, {e: 2 * n for e, n in composition.amounts})
+
+
+def quasi_random(host: Host, composition: Composition, index: int) -> Atoms:
+    """Of 64 random orderings the one whose pair correlations are closest to a random alloy's."""
+    orderings = [draw(host, composition, TRIES * index + i, seed=1) for i in range(TRIES)]
+    sites = np.flatnonzero(orderings[0].arrays["sublattice"] == "substituted")
+    distance = orderings[0].get_all_distances(mic=True)[np.ix_(sites, sites)].round(2)
+    shells = [d for d in np.unique(distance) if d > 0]
+    numbers = np.array([o.numbers[sites] for o in orderings])
+    kinds, counts = np.unique(numbers[0], return_counts=True)
+    error = np.zeros(TRIES)
+    for weight, shell in zip(1 / np.arange(1, len(shells) + 1), shells, strict=True):
+        i, j = np.nonzero(distance == shell)
+        for a, count_a in zip(kinds, counts, strict=True):
+            for b, count_b in zip(kinds, counts, strict=True):
+                expected = count_a * (count_b - (a == b)) / (len(sites) * (len(sites) - 1))
+                error += weight * np.abs(((numbers[:, i] == a) & (numbers[:, j] == b)).mean(axis=1) - expected)
+    return orderings[int(error.argmin())]
+
+
+def measure(
+    sample: list[Composition], fields: PoolFields, choose: Callable[[Composition, int], Atoms], k: int
+) -> pd.DataFrame:
+    rows = []
+    for composition in sample:
+        for index in range(k):
+            start = time.perf_counter()
+            values = fields.barriers(choose(composition, index))
+            rows.append([composition.key, index, *values, time.perf_counter() - start])
+    return pd.DataFrame(rows, columns=["composition", "ordering", *DIMENSIONS, "seconds"])
+
+
+def variances(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Variance between rows and within rows (eV²) of (compositions, orderings)."""
+    k = values.shape[1]
+    within = float(values.var(axis=1, ddof=1).mean())
+    return max(float(values.mean(axis=1).var(ddof=1)) - within / k, 0.0), within
+
+
+def icc(values: NDArray[np.float64], k: int = 1) -> float:
+    between, within = variances(values)
+    return between / (between + within / k)
+
+
+def interval(values: NDArray[np.float64], k: int = 1) -> tuple[float, float]:
+    """90 % bootstrap interval over the compositions."""
+    rng = np.random.default_rng(0)
+    draws = [icc(values[rng.integers(len(values), size=len(values))], k) for _ in range(300)]
+    return float(np.percentile(draws, 5)), float(np.percentile(draws, 95))
+
+
+def stratified(host: Host, n: int) -> list[Composition]:
+    """`n` compositions, from every cluster in proportion."""
+    compositions = build_space(host).compositions
+    labels = cluster(describe(host, compositions).scaled()).labels
+    order = np.lexsort((np.random.default_rng(0).random(len(labels)), labels))
+    return [compositions[i] for i in order[np.linspace(0, len(order) - 1, n).astype(int)]]
+
+
+def collect(n: int, k: int) -> None:
+    host = load_host("nzsp")
+    sample = stratified(host, n)
+    fields, large = PoolFields(host), large_cell(host)
+    ways: dict[str, tuple[PoolFields, Callable[[Composition, int], Atoms]]] = {
+        "random": (fields, lambda c, i: draw(host, c, i)),
+        f"lowest Ewald of {TRIES}": (fields, lambda c, i: draw(host, c, i, seed=2, dopant_tries=TRIES)),
+        f"quasi-random of {TRIES}": (fields, lambda c, i: quasi_random(host, c, i)),
+        "random, 168 sites": (PoolFields(large), lambda c, i: draw(large, doubled(c, large), i)),
+        "random, grid 0.15 Å": (PoolFields(host, 0.15), lambda c, i: draw(host, c, i)),
+    }
+    parts = []
+    for name, (grid, choose) in ways.items():
+        few = name.startswith("random,")
+        parts.append(measure(sample[:: 2 if few else 1], grid, choose, max(3, k // 2) if few else k).assign(way=name))
+        print(f"{name}: {parts[-1].seconds.median():.2f} s a label", flush=True)
+        pd.concat(parts, ignore_index=True).round(4).to_csv(TABLE, index=False)
+
+
+def evaluate(frame: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for way, part in frame.groupby("way", sort=False):
+        for dimension in DIMENSIONS:
+            values = part.pivot(index="composition", columns="ordering", values=dimension).to_numpy()
+            between, within = variances(values)
+            low, high = interval(values)
+            rows.append(
+                {
+                    "ordering": way,
+                    "label": dimension.removesuffix("_eV"),
+                    "compositions": len(values),
+                    "orderings": values.shape[1],
+                    "mean_eV": values.mean(),
+                    "sd_between_eV": np.sqrt(between),
+                    "sd_within_eV": np.sqrt(within),
+                    "signal_to_noise": between / within,
+                    "icc": between / (between + within),
+                    "icc_p05": low,
+                    "icc_p95": high,
+                    **{f"icc_mean_of_{k}": icc(values, k) for k in (2, 4, 8)},
+                    "seconds": part.seconds.median(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def plot(table: pd.DataFrame, pool: pd.DataFrame | None) -> None:
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    ways = list(dict.fromkeys(table.ordering))
+    for column, (label, color) in enumerate(
+        zip(("E_1D", "E_2D", "E_3D"), ("#b0b0b0", "#7aa6c2", "#1f5a85"), strict=True)
+    ):
+        part = table[table.label == label].set_index("ordering").loc[ways]
+        x = np.arange(len(ways)) + 0.27 * (column - 1)
+        error = np.array([part.icc - part.icc_p05, part.icc_p95 - part.icc]).clip(0)
+        left.bar(x, part.icc, 0.25, color=color, label=f"{label} percolation", yerr=error, ecolor="0.3", capsize=2)
+    left.axhline(0.5, color="black", linestyle="--", linewidth=1)
+    left.set_xticks(range(len(ways)), [w.replace(" of ", "\nof ").replace(", ", "\n") for w in ways], fontsize=8)
+    left.set(ylabel="intraclass correlation of one ordering", ylim=(0, 1))
+    left.legend(fontsize=8)
+    k = np.arange(1, 17)
+    for label, color in zip(("E_1D", "E_2D", "E_3D"), ("#b0b0b0", "#7aa6c2", "#1f5a85"), strict=True):
+        if pool is not None:
+            values = pool.pivot(index="composition", columns="ordering", values=f"{label}_eV").dropna(
+                axis=1, thresh=900
+            )
+            right.plot(
+                k, [icc(values.dropna().to_numpy(), n) for n in k], marker="o", markersize=3, color=color, label=label
+            )
+    right.axhline(0.5, color="black", linestyle="--", linewidth=1)
+    right.set(xlabel="random orderings averaged, K", ylabel="intraclass correlation of the mean", ylim=(0, 1))
+    right.set_title("all 994 compositions", fontsize=9)
+    right.legend(fontsize=8)
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT, dpi=140)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compositions", type=int, default=60)
+    parser.add_argument("--orderings", type=int, default=4)
+    parser.add_argument("--replot", action="store_true", help="only evaluate the table that is there")
+    args = parser.parse_args()
+    if not args.replot:
+        TABLE.parent.mkdir(exist_ok=True)
+        collect(args.compositions, args.orderings)
+    result = evaluate(pd.read_csv(TABLE))
+    plot(result, pd.read_csv(POOL) if POOL.exists() else None)
+    with pd.option_context("display.width", 250, "display.max_columns", 30):
+        print(result.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
