@@ -179,6 +179,7 @@ def quality(view: CampaignView) -> Figure:
     _series(rank, view, "r2", "R²", SECOND)
     rank.axhline(0, color=MUTED, lw=0.8)
     rank.set(title="Ranking of unseen labels")
+    rank.set_ylim(bottom=max(rank.get_ylim()[0], -1.05), top=1.05)  # an R² of -100 says no more than one of -1
     _series(calibration, view, "coverage_90", "coverage of 90 % intervals", ACCENT)
     _series(calibration, view, "miscalibration_area", "miscalibration area", SECOND)
     calibration.axhline(0.9, color=MUTED, lw=0.8, ls=":")

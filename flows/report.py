@@ -74,9 +74,7 @@ def write_report(view: CampaignView, path: Path) -> Path:
 def render(view: CampaignView) -> str:
     """The page as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        ev=energy, num=number, span=duration, formula=lambda text: Markup(formula_html(text)), plural=plural
-    )
+    environment.filters.update(ev=energy, num=number, span=duration, formula=_breakable, plural=plural)
     template = environment.from_string(files("flows").joinpath("data/report.html.j2").read_text(encoding="utf-8"))
     page = figures(view)
     return template.render(
