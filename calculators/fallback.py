@@ -1,8 +1,8 @@
 """`calculators = ["vasp", "chgnet"]`: what to do after a failure, by its kind (DESIGN.md, rule 4).
 
 `transient` and `walltime` are tried again with the same calculator, which goes on from what its folder holds;
-`unconverged` is continued once; `invalid` never is. Then comes the next calculator of the chain, in a folder of its own,
-under its own fidelity. Every attempt stands in the label's provenance with its cause.
+`unconverged` is continued once; `invalid` never is. Then comes the next calculator of the chain, in a folder
+of its own, under its own fidelity. Every attempt stands in the label's provenance with its cause.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Compute = Callable[[Work, Path], Label]
 
 @dataclass(frozen=True)
 class Patience:
-    """How often the same calculator is tried, by kind of failure, and how long to wait before a transient one (s)."""
+    """How often the same calculator is tried, by kind of failure, and how long to wait before a transient one
+    (s).
+    """
 
     transient: int = 3
     walltime: int = 3
@@ -57,9 +59,10 @@ def label_with_fallback(
         settings: by calculator name; what is not named gets its defaults.
 
     Returns:
-        the label, with the fidelity of the calculator that gave it; or the last failure. `provenance["attempts"]` lists
-        all attempts as {"calculator", "fidelity", "kind", "reason", "stage"} (kind "ok" for the last, if it has a value),
-        and `provenance["wanted_fidelity"]` the one that the first calculator would have given.
+        the label, with the fidelity of the calculator that gave it; or the last failure.
+        `provenance["attempts"]` lists all attempts as {"calculator", "fidelity", "kind", "reason", "stage"}
+        (kind "ok" for the last, if it has a value), and `provenance["wanted_fidelity"]` the one that the
+        first calculator would have given.
 
     Raises:
         ValueError: an empty chain, or unknown calculators or settings, before anything is computed.
@@ -68,7 +71,8 @@ def label_with_fallback(
         raise ValueError("calculators: the chain is empty; name at least one")
     patience = patience or Patience()
     works = [
-        work.model_copy(update={"calculator": name, "settings": (settings or {}).get(name, {})}) for name in calculators
+        work.model_copy(update={"calculator": name, "settings": (settings or {}).get(name, {})})
+        for name in calculators
     ]
     keys = [label_key(candidate) for candidate in works]
     attempts: list[dict[str, str]] = []
@@ -100,7 +104,8 @@ def _attempt(work: Work, label: Label) -> dict[str, str]:
 
 
 def deserves_relabel(label: Label) -> bool:
-    """A cheaper calculator stood in, and the dear one failed for a reason that may pass (`ionloop relabel`)."""
+    """A cheaper calculator stood in, and the dear one failed for a reason that may pass (`ionloop relabel`).
+    """
     wanted = label.provenance.get("wanted_fidelity", label.fidelity)
     if wanted == label.fidelity and label.ok:
         return False

@@ -1,9 +1,9 @@
 import pytest
+from cells import copper_with_vacancy
 
 from calculators.fallback import Patience, deserves_relabel, label_with_fallback
 from calculators.label import Failure, FailureKind, Label, Structure, Work
 from calculators.pipeline import label_work
-from cells import copper_with_vacancy
 
 FAST = {"images": 3, "hop_cutoff_A": 3.0, "relax": "atoms"}
 WORK = Work(structure=Structure.from_atoms(copper_with_vacancy()), ion="Cu", calculator="emt")
@@ -11,7 +11,7 @@ WORK = Work(structure=Structure.from_atoms(copper_with_vacancy()), ion="Cu", cal
 
 def test_the_next_calculator_answers_under_its_own_name(tmp_path):
     chain = ["plugins:Raising", "emt"]
-    label = label_with_fallback(WORK, chain, tmp_path, settings={name: FAST for name in chain})
+    label = label_with_fallback(WORK, chain, tmp_path, settings=dict.fromkeys(chain, FAST))
     assert label.ok
     assert label.fidelity == "emt-neb"
     kinds = [attempt["kind"] for attempt in label.provenance["attempts"]]
@@ -32,7 +32,13 @@ def test_transient_trouble_is_waited_for(tmp_path):
         return label_work(work, folder)
 
     label = label_with_fallback(
-        WORK, ["emt"], tmp_path, settings={"emt": FAST}, compute=flaky, sleep=waits.append, patience=Patience(backoff_s=1)
+        WORK,
+        ["emt"],
+        tmp_path,
+        settings={"emt": FAST},
+        compute=flaky,
+        sleep=waits.append,
+        patience=Patience(backoff_s=1),
     )
     assert label.ok
     assert waits == [1, 2]
