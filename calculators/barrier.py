@@ -63,6 +63,8 @@ class BarrierRun:
     folder: Path
     progress: Progress = silent
     force_calls: int = 0
+    surrogate: Callable[[], Any] | None = None
+    surrogate_force_calls: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     stage: str = ""  # none yet: the input is being looked at
 
@@ -181,12 +183,34 @@ class BarrierRun:
         band_file = folder / "band.extxyz"
         images = saved_band(band_file, initial, final, self.settings.images)
         with self.timed("interpolate"):
+            fresh = images is None
             images = images or interpolated(initial, final, self.settings.images)
+        if fresh and self.surrogate is not None:
+            with self.timed("surrogate"):
+                images = self.preconverged(images, self.surrogate)
         images[0].calc, images[-1].calc = initial.calc, final.calc
         with self.timed("neb"):
             band = run_band(images, self.factory, self.settings, band_file=band_file, progress=self.report)
         self.force_calls += band.force_calls
         return band
+
+    def preconverged(self, images: list[Atoms], surrogate: Callable[[], Any]) -> list[Atoms]:
+        """The same band converged with a cheap calculator between the same end points: a better place to start from.
+
+        Surrogate calls are counted on their own; they are no force calls of this fidelity. Whatever goes wrong with
+        the surrogate costs nothing but its time: the band is then what it was.
+        """
+        band = [image.copy() for image in images]
+        for end in (band[0], band[-1]):
+            end.calc = surrogate()
+        try:
+            done = run_band(
+                band, surrogate, self.settings, progress=lambda event: self.progress(event | {"stage": "surrogate"})
+            )
+        except CalculationFailed:
+            return images
+        self.surrogate_force_calls += done.force_calls
+        return [image.copy() for image in done.images]
 
     def hop(self, initial: Atoms, atom: int, edge: Edge) -> HopRecord:
         """Compute one hop, or read back what became of it."""

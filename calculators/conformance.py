@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ def _energy_checks(factory: Callable[[], Any], atoms: Atoms, limits: Limits) -> 
 
     double = make_supercell(atoms, np.diag([1, 1, 2]))
     doubled = evaluate(shared, double)
-    yield _within("supercell: energy doubles", abs(doubled[0] - 2 * energy), 2 * limits.energy_eV)
+    yield _supercell(abs(doubled[0] - 2 * energy), limits)
 
     yield _stress(factory(), atoms)
     yield _absurd(factory, atoms)
@@ -165,6 +165,12 @@ def _same(name: str, got: tuple[float, np.ndarray], energy: float, forces: np.nd
     passed = energy_error <= limits.energy_eV and force_error <= limits.force_eV_per_A
     found = f"{energy_error:.2g} eV, {force_error:.2g} eV/Å"
     return Check(name, bool(passed), found, f"{limits.energy_eV:g} eV, {limits.force_eV_per_A:g} eV/Å")
+
+
+def _supercell(error_eV: float, limits: Limits) -> Check:
+    line = _within("supercell: energy doubles", error_eV, 2 * limits.energy_eV)
+    hint = "" if line.passed else " eV: too few k-points or too short a cutoff? use a larger cell"
+    return replace(line, found=line.found + hint)
 
 
 def _slope_error(calculator: Any, atoms: Atoms, forces: np.ndarray) -> float:

@@ -6,6 +6,8 @@ A plug-in that is an energy calculator needs none of this: it gives a factory of
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +21,7 @@ from calculators.bondvalence import SiteEnergy, formal_charges, percolation_barr
 from calculators.failures import invalid
 from calculators.label import Label, Work
 from calculators.relax import Progress, silent
-from calculators.settings import neb_settings, validated
+from calculators.settings import NebSettings, neb_settings, validated
 from calculators.storage import write_images
 
 
@@ -86,12 +88,31 @@ class NebLabeller(Labeller):
         self.packages = packages
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
-        return neb_settings(given).model_dump()
+        checked = neb_settings(given)
+        if checked.surrogate:
+            self._surrogate(checked)
+        return checked.complete()
 
     def run(self, settings: dict[str, Any], folder: Path, progress: Progress = silent) -> BarrierRun:
         """A barrier run with this calculator, for label_ordering and label_end_points."""
         checked = neb_settings(settings)
-        return BarrierRun(lambda: self.factory(**checked.options), checked, folder, progress)
+        surrogate = self._surrogate(checked).factory if checked.surrogate else None
+        return BarrierRun(self._images_factory(checked, folder), checked, folder, progress, surrogate=surrogate)
+
+    def _surrogate(self, settings: NebSettings) -> NebLabeller:
+        from calculators import registry
+
+        found = registry.find(settings.surrogate)
+        if not isinstance(found, NebLabeller):
+            raise ValueError(f"settings: surrogate '{settings.surrogate}' gives no energies and forces")
+        return found
+
+    def _images_factory(self, settings: NebSettings, folder: Path) -> Callable[[], Any]:
+        """The factory with its options; one that takes a `directory` gets a new one in the label's folder each time."""
+        if "directory" not in inspect.signature(self.factory).parameters:
+            return lambda: self.factory(**settings.options)
+        numbers = itertools.count()
+        return lambda: self.factory(directory=folder / "runs" / f"{next(numbers):03d}", **settings.options)
 
     def fill(self, work: Work, folder: Path, label: Label, progress: Progress = silent) -> None:
         run = self.run(work.settings, folder, progress)
@@ -99,6 +120,8 @@ class NebLabeller(Labeller):
             label_ordering(work, run, label)
         finally:
             label.force_calls, label.seconds = run.force_calls, run.seconds
+            if run.surrogate is not None:
+                label.extra["surrogate_force_calls"] = float(run.surrogate_force_calls)
 
 
 class BvseSettings(BaseModel):

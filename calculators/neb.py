@@ -123,7 +123,13 @@ def run_band(
     interior = images[1:-1]
     for image in interior:
         image.calc = factory()
-    neb = NEB(images, k=settings.spring_eV_per_A2, climb=settings.climb, method="improvedtangent")
+    neb = NEB(
+        images,
+        k=settings.spring_eV_per_A2,
+        climb=settings.climb,
+        method="improvedtangent",
+        parallel=settings.parallel_images,
+    )
     engine = make_optimizer(neb, settings.optimizer, 3 * len(neb))
     fmax = np.inf
     for step, _ in enumerate(engine.irun(fmax=settings.fmax_eV_per_A, steps=settings.steps)):

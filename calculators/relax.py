@@ -19,9 +19,9 @@ from calculators.failures import invalid
 #: Called with one event per optimiser step: {"stage", "step", "fmax_eV_per_A", "force_calls", ...}.
 Progress = Callable[[dict[str, Any]], None]
 
-#: BFGS needs the fewest force calls but diagonalises a dense matrix every step: 0.1 s at 750 degrees of
-#: freedom, seconds at 2,400. Above this many, LBFGS.
-BFGS_LIMIT = 1300
+#: BFGS diagonalises a dense matrix every step: nothing at 250 degrees of freedom, a quarter of a CHGNet band at
+#: 720, seconds at 2,400. Above this many, LBFGS, which took the same number of steps to the same barrier.
+BFGS_LIMIT = 600
 
 #: No atom moves further than this in one step (Å).
 MAX_STEP_A = 0.2

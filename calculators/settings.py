@@ -42,8 +42,20 @@ class NebSettings(BaseModel):
     climb: bool = True
     optimizer: Literal["auto", "bfgs", "lbfgs", "fire"] = "auto"
 
+    # A cheap calculator that converges the band first; the calculator itself then starts from there.
+    surrogate: str = ""
+    # All images at once, each in a thread: for calculators that run an executable (VASP) in one allocation.
+    parallel_images: bool = False
+
     # Passed on to the calculator's factory.
     options: dict[str, Any] = Field(default_factory=dict)
+
+    def complete(self) -> dict[str, Any]:
+        """All settings as plain data. Those added after the first labels were made are left out at their defaults,
+        so that the labels keep their address."""
+        later = {"surrogate", "parallel_images"}
+        defaults = {name: NebSettings.model_fields[name].default for name in later}
+        return {name: value for name, value in self.model_dump().items() if defaults.get(name, ...) != value}
 
     @field_validator("rule")
     @classmethod

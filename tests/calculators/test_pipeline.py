@@ -115,6 +115,23 @@ def test_an_unfinished_label_goes_on(tmp_path):
     assert (tmp_path / "failed-1.json").exists()
 
 
+def test_a_surrogate_saves_force_calls_and_changes_no_barrier(labelled, tmp_path):
+    alone, _, _ = labelled
+    helped = label_work(copper(surrogate="plugins:Softened"), tmp_path)
+    assert helped.value_eV == pytest.approx(alone.value_eV, abs=2e-3)
+    assert helped.extra["surrogate_force_calls"] > 0
+    assert helped.force_calls < 0.7 * alone.force_calls
+    assert helped.key != alone.key
+    with pytest.raises(ValueError, match="surrogate 'bvse' gives no energies"):
+        label_key(copper(surrogate="bvse"))
+
+
+def test_images_side_by_side_give_the_same_barrier(labelled, tmp_path):
+    alone, _, _ = labelled
+    together = label_work(copper(parallel_images=True), tmp_path)
+    assert together.value_eV == pytest.approx(alone.value_eV, abs=1e-6)
+
+
 def test_too_few_steps_is_unconverged_and_the_next_try_continues(tmp_path):
     """The steps are part of the key, so the next try is the same work: it goes on from the saved band."""
     work = copper(steps=4)
