@@ -296,6 +296,22 @@ class Ledger:
         with self.transaction() as session:
             _insert_label(session, _believable(label), composition, ordering)
 
+    def add_by_hand(
+        self, campaign: str, round: int, label: Label, composition: str, formula: str, ordering: int, who: str
+    ) -> None:
+        """A person's label joins a round of a campaign, with who added it, in one transaction."""
+        believable = _believable(label)
+        text = f"{who}: added {label.value_eV} eV ({label.fidelity}) for {formula}"
+        with self.transaction() as session:
+            _insert_label(session, believable, composition, ordering)
+            last = select(func.max(ProposalRow.rank)).where(
+                ProposalRow.campaign == campaign, ProposalRow.round == round
+            )
+            proposal = NewProposal(composition, formula, ordering, "by hand", label.key, f"added by {who}")
+            rank = (session.scalar(last) or 0) + 1
+            session.add(ProposalRow(campaign=campaign, round=round, rank=rank, state="labelled", **asdict(proposal)))
+            session.add(EventRow(campaign=campaign, kind="add-label", who=who, text=text, data={"label": label.key}))
+
     def label(self, key: str) -> Label | None:
         with self.transaction() as session:
             row = session.get(LabelRow, key)

@@ -104,8 +104,7 @@ def _attempt(work: Work, label: Label) -> dict[str, str]:
 
 
 def deserves_relabel(label: Label) -> bool:
-    """A cheaper calculator stood in, and the dear one failed for a reason that may pass (`ionloop relabel`).
-    """
+    """A cheaper calculator stood in, and the dear one failed for a reason that may pass (`ionloop relabel`)."""
     wanted = label.provenance.get("wanted_fidelity", label.fidelity)
     if wanted == label.fidelity and label.ok:
         return False

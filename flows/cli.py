@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from flows import cli_agent, cli_calculators, cli_models
 from flows.errors import UserError, as_user_error, exit_codes
 from flows.server import quiet_prefect
 
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+for part in (cli_calculators.app, cli_models.app, cli_agent.app):
+    app.add_typer(part)
 console = Console()
 
 CampaignName = Annotated[
@@ -106,19 +109,6 @@ def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YA
     with as_user_error():
         found = build_space(load_host(settings.campaign.host), settings.space)
     console.print(tables.funnel([(step.name, step.count) for step in found.funnel]))
-
-
-@app.command()
-def label(
-    structure: Annotated[Path, typer.Argument(help="CIF, POSCAR or anything that ASE reads.")],
-    ion: Annotated[str, typer.Option(help="The mobile ion.")],
-    calculator: Annotated[str, typer.Option(help="Name of a calculator, or module:object.")] = "chgnet",
-    out: Annotated[Path, typer.Option(help="Folder for the label and its path.")] = Path("label"),
-) -> None:
-    """The migration barrier of one structure."""
-    from flows.session import label_one
-
-    label_one(structure, ion, calculator, out, console)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Every function takes a `CampaignView` and returns a `Figure`; what cannot be dra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,18 @@ def paths(view: CampaignView, count: int = 6) -> Figure:
             _legend(axis, fontsize=7)
     for axis in axes[len(labels) :]:
         axis.set_axis_off()
+    figure.supxlabel("distance along the path (Å)", fontsize=9, color=INK)
+    figure.supylabel("energy above the initial state (eV)", fontsize=9, color=INK)
+    return figure
+
+
+def hop_profiles(hops: Sequence[Hop], title: str) -> Figure:
+    """Energy along the hops of one label, as `paths` draws them."""
+    figure, axes = _figure(1, 1, width=5.2, height=3.6, share=True)
+    for order, hop in enumerate(hop for hop in hops if hop.path_eV):
+        _path(axes[0], hop, colormaps["tab10"](order % 10))
+    axes[0].set_title(title, fontsize=9)
+    _legend(axes[0], fontsize=8)
     figure.supxlabel("distance along the path (Å)", fontsize=9, color=INK)
     figure.supylabel("energy above the initial state (eV)", fontsize=9, color=INK)
     return figure

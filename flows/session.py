@@ -209,25 +209,6 @@ def _interruptible(interrupted: threading.Event, pool: WorkerPool) -> Iterator[N
             signal.signal(number, handler)
 
 
-def label_one(structure: Path, ion: str, calculator: str, out: Path, console: Console) -> None:
-    """`ionloop label`: hops found, percolating E_b, everything in `out`."""
-    from calculators.command import exit_code, label_structure
-    from flows.progress import Reporter, stage_note
-
-    with (
-        Reporter(console).running() as reporter,
-        reporter.bar(f"{structure.name}: {calculator}") as bar,
-        as_user_error(),
-    ):
-        found = label_structure(structure, ion, calculator, out, progress=lambda e: bar.update(stage_note(e)))
-    if found.failure is not None:
-        console.print(f"no label ({found.failure.kind.value}): {found.failure.reason}; files: {out}")
-    else:
-        console.print(f"E_b = {found.value_eV:.3f} eV ({found.fidelity}); files: {out}")
-    if code := exit_code(found):
-        raise SystemExit(code)
-
-
 def serve_ui(port: int | None, console: Console) -> None:
     """Keep the Prefect UI up until Ctrl-C."""
     with prefect_api(port, console):
