@@ -349,10 +349,8 @@ class CampaignView:
 
     @cached_property
     def predicted(self) -> tuple[Acquisition, ...]:
-        """Target labels that a model had predicted before. Of the first target round there are none: a model that
-        has seen only the cheap fidelity predicts that one, and the two are never compared."""
-        first = min((a.round for a in self.at_target), default=0)
-        return tuple(a for a in self.at_target if a.mean_eV is not None and a.round > first)
+        """Target labels that the model had predicted at the target fidelity before they were computed."""
+        return tuple(a for a in self.at_target if a.mean_eV is not None)
 
     @cached_property
     def parity(self) -> Parity:
@@ -390,7 +388,7 @@ class CampaignView:
 
         None where neither tells: the figures then say so. Normal distributions, hence an estimate.
         """
-        blind = np.array([a.value_eV for a in self.at_target if a.mean_eV is None and a.converged], dtype=float)
+        blind = np.array([a.value_eV for a in self._blind if a.converged], dtype=float)
         if len(blind) >= REFERENCE_LABELS and blind.std() > 0:
             source = f"estimated from the {len(blind)} labels chosen without the model"
             return Reference(float(blind.mean()), float(blind.std(ddof=1)), source, len(blind))
@@ -399,6 +397,16 @@ class CampaignView:
             if mean is not None and sigma:
                 return Reference(mean, sigma, f"by the model of round {row.number}, over the whole space")
         return None
+
+    @property
+    def _blind(self) -> tuple[Acquisition, ...]:
+        """Target labels whose choice no model had a part in: of a random or stratified strategy, or of the time
+        before the first model. With pre-training there is no such time: the cheap fidelity ranks from the start."""
+        if _setting(self.campaign.config, "acquisition", "strategy") in {"random", "stratified"}:
+            return self.at_target
+        if _setting(self.campaign.config, "pretrain", "labels"):
+            return ()
+        return tuple(a for a in self.at_target if a.mean_eV is None)
 
     @cached_property
     def failures_by_kind(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ def test_the_charts_are_valid_json(page, synthetic_view):
 def test_every_acquisition_stands_with_its_reason_and_id(page, synthetic_view):
     body = without_scripts(page)
     for acquisition in synthetic_view.acquisitions:
-        assert f'<td class="r small">{acquisition.id}</td>' in body
+        assert f'<td class="r small" data-t="Id">{acquisition.id}</td>' in body
     assert "spread over clusters" in body
     for kind, reason, _ in failure_lines(synthetic_view):
         assert kind in body

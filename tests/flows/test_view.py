@@ -1,5 +1,7 @@
 import json
 import time
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,3 +234,30 @@ def test_the_budget_nearest_to_its_end_comes_first(tmp_path):
     first, *rest = CampaignView.load(ledger, "one", tmp_path).budgets
     assert (first.unit, first.share) == ("rounds", 0.25)
     assert [budget.unit for budget in rest] == ["labels", "calculator hours"]
+
+
+@pytest.mark.parametrize(
+    ("config", "known"),
+    [
+        ({}, True),
+        ({"pretrain": {"labels": 0}}, True),
+        ({"pretrain": {"labels": 40}}, False),
+        ({"pretrain": {"labels": 40}, "acquisition": {"strategy": "random"}}, True),
+    ],
+)
+def test_only_labels_that_no_model_chose_stand_for_random_choice(config, known, synthetic_view):
+    campaign = copy(synthetic_view.campaign)
+    campaign.config = config
+    found = replace(synthetic_view, campaign=campaign, rounds=()).reference
+    assert (found is not None) is known
+    if known:
+        assert "chosen without the model" in found.source
+
+
+def test_else_the_model_says_what_random_choice_would_draw_from(synthetic_view):
+    campaign, row = copy(synthetic_view.campaign), copy(synthetic_view.rounds[-1])
+    campaign.config = {"pretrain": {"labels": 40}}
+    row.metrics = {"space_mean_eV": 0.35, "space_sigma_eV": 0.05}
+    found = replace(synthetic_view, campaign=campaign, rounds=(row,)).reference
+    assert (found.mean_eV, found.sigma_eV, found.sample) == (0.35, 0.05, None)
+    assert "over the whole space" in found.source
