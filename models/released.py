@@ -1,8 +1,8 @@
 """The network that the CGformer paper's code really is, and its published checkpoints.
 
 CGCNN with three convolutions, a centrality encoding and one transformer layer whose attention reaches only an atom's
-neighbours in the graph; there is no spatial and no edge encoding. Attention is computed over each atom's list of
-neighbours (cost linear in atoms) instead of over a dense matrix of the whole batch (quadratic): the same numbers.
+neighbours in the graph; there is no spatial and no edge encoding. Attention is computed crystal by crystal (cost
+linear in the batch) instead of over one dense matrix of the whole batch (quadratic): the same numbers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import torch
 from ase import Atoms
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from models.cgcnn import CGCNN, CGCNNConfig
 from models.graph import GraphBatch, GraphStore
 from models.training import Normaliser, predict
 
+#: What the released code puts in place of the scores of atoms that are no neighbours.
+FORBIDDEN = -1e6
 #: Degrees are clamped here; the tables have one more row.
 MAX_DEGREE = 9
 
@@ -35,31 +38,31 @@ class ReleasedConfig(CGCNNConfig):
 
 
 class NeighbourHead(nn.Module):
-    """One head of the released code: full width, attention over the neighbours of the graph."""
+    """Parameters of one head of the released code: full width."""
 
     def __init__(self, width: int):
         super().__init__()
         self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
 
-    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
-        """(t, w); `once` (t, k) is True for the first entry of every neighbour."""
-        query, width = self.q(nodes), nodes.shape[1]
-        flat = neighbours.reshape(-1)
-        key = self.k(nodes).index_select(0, flat).view(*neighbours.shape, width)
-        value = self.v(nodes).index_select(0, flat).view(*neighbours.shape, width)
-        scores = torch.einsum("tw,tkw->tk", query, key) / math.sqrt(width)
-        weights = torch.softmax(scores.masked_fill(~once, -1e6), dim=1)
-        return torch.einsum("tk,tkw->tw", weights, value)
-
 
 class NeighbourAttention(nn.Module):
+    """Attention of every atom to its neighbours in the graph, one crystal at a time in one padded batch."""
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = nn.ModuleList([NeighbourHead(width) for _ in range(heads)])
         self.linear = nn.Linear(heads * width, width)
 
-    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
-        return self.linear(torch.cat([head(nodes, neighbours, once) for head in self.heads], dim=1))
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Padded nodes (b, n, w) and an additive mask (b, 1, n, n) to (b, n, w)."""
+        b, n, _ = nodes.shape
+        layers = [layer for name in "qkv" for layer in (getattr(head, name) for head in self.heads)]
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers])
+        projected = functional.linear(nodes, weight, bias).view(b, n, 3, len(self.heads), -1)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.linear(mixed.transpose(1, 2).reshape(b, n, -1))
 
 
 class NeighbourLayer(nn.Module):
@@ -71,8 +74,8 @@ class NeighbourLayer(nn.Module):
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.ff = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
-    def forward(self, nodes: torch.Tensor, neighbours: torch.Tensor, once: torch.Tensor) -> torch.Tensor:
-        nodes = nodes + self.attention(self.ln_1(nodes), neighbours, once)
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        nodes = nodes + self.attention(self.ln_1(nodes), mask)
         return nodes + self.ff(self.ln_2(nodes))
 
 
@@ -109,15 +112,23 @@ class ReleasedCGformer(CGCNN):
         """Final node vectors (t, w)."""
         nodes = super().nodes(batch)
         listed = torch.isfinite(batch.lengths).repeat(len(nodes) // len(batch.lengths), 1)
-        neighbours = batch.neighbours
-        earlier = (neighbours[:, :, None] == neighbours[:, None, :]) & listed[:, None, :]
-        once = listed & ~earlier.tril(-1).any(dim=2)
         outward = listed.sum(dim=1)
-        inward = torch.zeros_like(outward).index_add(0, neighbours[listed], torch.ones_like(neighbours[listed]))
+        targets = batch.neighbours[listed]
+        inward = torch.zeros_like(outward).index_add(0, targets, torch.ones_like(targets))
         nodes = nodes + self.centrality_encoding(outward, inward)
+        b, n = len(batch.sizes), batch.width
+        place = batch.crystal * n + batch.slot
+        pairs = place[:, None] * n + batch.slot[batch.neighbours]
+        mask = nodes.new_full((b * n * n,), FORBIDDEN)
+        mask[pairs[listed]] = 0.0
+        mask = mask.view(b, 1, n, n)
+        if int(batch.sizes.min()) < n:
+            padding = torch.arange(n, device=mask.device) >= batch.sizes[:, None]
+            mask = mask.masked_fill(padding[:, None, None, :], -torch.inf)
+        padded = nodes.new_zeros(b * n, nodes.shape[1]).index_copy(0, place, nodes).view(b, n, -1)
         for layer in self.graphormer_encoder.layers:
-            nodes = layer(nodes, neighbours, once)
-        return nodes
+            padded = layer(padded, mask)
+        return padded.reshape(b * n, -1).index_select(0, place)
 
 
 class ReleasedModel:
