@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -70,10 +71,14 @@ class GaussianProcess:
 
     def predict_members(self, X: Ints) -> Floats:
         """Joint draws from the posterior, for at most 2,000 rows; independent ones by row above."""
-        if len(X) <= 2_000:
-            return np.asarray(self.model.sample_y(self.features[X[:, 0]], self.MEMBERS, random_state=self.seed).T)
-        mean, std = self.predict(X, return_std=True)
-        return mean + std * np.random.default_rng(self.seed).normal(size=(self.MEMBERS, len(X)))
+        normal = np.random.default_rng(self.seed).normal(size=(self.MEMBERS, len(X)))
+        if len(X) > 2_000:
+            mean, std = self.predict(X, return_std=True)
+            return np.asarray(mean + std * normal)
+        mean, covariance = self.model.predict(self.features[X[:, 0]], return_cov=True)
+        scale = float(np.diag(covariance).max())
+        np.fill_diagonal(covariance, np.maximum(np.diag(covariance) - self.noise, 0) + 1e-6 * scale)
+        return np.asarray(mean + normal @ cholesky(covariance))
 
     def embed(self, X: Ints) -> Floats:
         return self.features[X[:, 0]]

@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--labels", type=int, default=200)
+    parser.add_argument("--labels", type=int, default=160)
     parser.add_argument("--surrogate", default="gp")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "barriers")
     args = parser.parse_args()
@@ -151,12 +151,12 @@ def main() -> None:
     }.items():
         for fidelity, table in tables(rows, cheap_weight=40.0).items():
             cheap = fidelity == "with"
-            strategies = ["random", "stratified", "greedy", "lcb", "ei", "thompson", "lcb+kmeans"]
+            strategies = ["random", "stratified", "greedy", "lcb", "ei"]
             config = BacktestConfig(
                 strategies=["cheap-order", *strategies[2:]] if cheap else [*strategies, "one-shot"],
                 acquisition=AcquisitionConfig(diversity="none", kappa=1.0),
                 seeds=args.seeds,
-                batch=5,
+                batch=8,
                 initial=10,
                 initial_by="cheap" if cheap else "random",
                 max_labels=args.labels,
