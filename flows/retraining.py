@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agent.schema import LabelRow, ProposalRow
 from flows.candidates import Candidates
 from flows.config import ModelSection
+from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.graph import HostGraphs
 from models.surrogates import CompositionForest, CompositionGP
@@ -62,9 +63,14 @@ class Retrainer:
     def untrained(self) -> Any:
         candidates, config = self.candidates, self.config
         if config.kind == "cgformer":
-            ensemble = EnsembleConfig(train=TrainConfig(epochs=config.epochs), pretrain_epochs=config.pretrain_epochs)
             store = HostGraphs(candidates.host.sites(), candidates.numbers)
-            return CGformerEnsemble(store, ensemble, config.members, self.seed)
+            start = None if config.start_from is None else CGformerEnsemble.load(config.start_from, store)
+            ensemble = EnsembleConfig(
+                network=CGformerConfig() if start is None else start.get_params(deep=False)["config"].network,
+                train=TrainConfig(epochs=config.epochs),
+                pretrain_epochs=config.pretrain_epochs,
+            )
+            return CGformerEnsemble(store, ensemble, config.members, self.seed, start)
         features = np.repeat(candidates.features, candidates.orderings, axis=0)
         if config.kind == "forest":
             return CompositionForest(features, members=config.members, seed=self.seed)
@@ -78,13 +84,15 @@ class Retrainer:
         """
         if not len(cheap) and not len(target):
             return None
+        if not len(target) and self.config.kind != "cgformer":  # nothing in them to be reused: a model of its own
+            return self.untrained().fit(cheap.X, cheap.y)
         surrogate = self._pretrained(cheap, on_epoch) if len(cheap) else self.untrained()
         return surrogate.fit(target.X, target.y, on_epoch) if len(target) else surrogate
 
     def _pretrained(self, cheap: Examples, on_epoch: OnEpoch | None) -> Any:
         surrogate = self.untrained()
         if self.config.kind != "cgformer":
-            return surrogate.pretrain(cheap.X, cheap.y, on_epoch)
+            return surrogate.pretrain(cheap.X, cheap.y)
         settings = json.dumps([surrogate.config.to_dict(), surrogate.members, surrogate.seed], sort_keys=True)
         digest = hashlib.sha256((settings + cheap.digest).encode()).hexdigest()[:16]
         folder = self.folder / f"pretrained-{digest}"

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
@@ -87,6 +87,13 @@ class _OnFeatures(RegressorMixin, BaseEstimator):
         check_targets(rows, target, len(self.features))
         return self._rows(X), target
 
+    def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
+        """Learn the cheap fidelity; its prediction becomes one more feature."""
+        cheap = clone(self).fit(X, y)
+        every = np.arange(len(self.features))[:, None]
+        self.features = np.column_stack([self.features, cheap.predict(every)])
+        return self
+
     def embed(self, X: Any) -> Floats:
         """The standardised features (n, d)."""
         check_is_fitted(self, "scaler_")
@@ -116,13 +123,6 @@ class CompositionForest(_OnFeatures):
         self.scaler_ = StandardScaler().fit(self.features)
         forest = ExtraTreesRegressor(self.trees, min_samples_leaf=1, max_features=0.5, random_state=self.seed)
         self.forest_ = forest.fit(features, target)
-        return self
-
-    def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
-        """Learn the cheap fidelity; its prediction becomes one more feature."""
-        self.cheap_ = CompositionForest(self.features, self.trees, self.members, self.seed + 1).fit(X, y)
-        every = np.arange(len(self.features))[:, None]
-        self.features = np.column_stack([self.features, self.cheap_.predict(every)])
         return self
 
     def _trees(self, X: Any) -> Floats:
