@@ -174,7 +174,11 @@ def graphs(args: argparse.Namespace) -> None:
 
 
 def space(args: argparse.Namespace) -> None:
-    """All compositions of the paper's space on the 84-site host, from compositions to mean and sigma."""
+    """The paper's space on the 84-site host, from compositions to mean and sigma.
+
+    Of its C(45,4) = 148,995 compositions those that no mobile-ion content balances cannot be drawn; rows beyond the
+    drawable ones are second orderings.
+    """
     from agent.hosts import load_host
     from agent.ordering import draw_numbers
     from agent.space import Equimolar, SpaceConfig, build_space
@@ -191,9 +195,11 @@ def space(args: argparse.Namespace) -> None:
         chosen = compositions[:: max(1, len(compositions) // size)][:size]
         wall, cpu = time.time(), time.process_time()
         numbers = draw_numbers(host, chosen)
+        if size > len(chosen):
+            numbers = np.concatenate([numbers, draw_numbers(host, chosen[: size - len(chosen)], index=1)])
         drawn = time.process_time() - cpu
         ensemble.store = HostGraphs(host.sites(), numbers)
-        _, sigma = ensemble.predict(np.arange(len(chosen))[:, None], return_std=True)
+        _, sigma = ensemble.predict(np.arange(len(numbers))[:, None], return_std=True)
         wall, cpu = time.time() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         print(

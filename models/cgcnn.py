@@ -107,6 +107,10 @@ class CGCNN(Network):
         self.conv_to_fc = nn.Linear(width, self.config.head_width)
         self.fc_out = nn.Linear(self.config.head_width, 1)
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        return ("conv_to_fc", "fc_out")
+
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
         """Final node vectors (t, w)."""
         nodes = self.embedding(self.features).index_select(0, batch.numbers)

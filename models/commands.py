@@ -46,7 +46,7 @@ class TrainOptions:
         members, seed, config: see `CGformerEnsemble`.
         folds: of the cross-validation that recalibrates sigma and is reported; 0 skips both.
         pretrain: a data set to pre-train on, e.g. a cheap fidelity.
-        start_from: folder of a trained model to start from.
+        start_from: folder of a trained model, or a released checkpoint, to start from.
         cache: folder for graphs.
     """
 
@@ -86,10 +86,9 @@ def train(options: TrainOptions, on_epoch: OnEpoch | None = None) -> TrainReport
     cheap = read_dataset(options.pretrain) if options.pretrain is not None else None
     structures = data.structures + (cheap.structures if cheap is not None else [])
     names = data.ids + (cheap.ids if cheap is not None else [])
-    store = GraphStore(structures, names, cache=options.cache, processes=0)
-    start = CGformerEnsemble.load(options.start_from, store) if options.start_from is not None else None
-    config = options.config if start is None else _with_network_of(options.config, start)
-    ensemble = CGformerEnsemble(store, config, options.members, options.seed, start_from=start)
+    released = options.start_from is not None and not options.start_from.is_dir()
+    store = GraphStore(structures, names, whole_shells=not released, cache=options.cache, processes=0)
+    ensemble = CGformerEnsemble(store, options.config, options.members, options.seed, options.start_from)
     model = Recalibrated(ensemble, folds=options.folds or 2, seed=options.seed)
     if options.folds == 0:
         model.set_params(min_labels=len(data) + 1)
@@ -108,13 +107,6 @@ def train(options: TrainOptions, on_epoch: OnEpoch | None = None) -> TrainReport
     report = {**about, "mean": float(data.y.mean()), "std": float(data.y.std()), "metrics": model.report()}
     (options.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     return TrainReport(options.out, len(data), raw, recalibrated, files)
-
-
-def _with_network_of(config: EnsembleConfig, start: CGformerEnsemble) -> EnsembleConfig:
-    """The starting point's architecture with the training that was asked for."""
-    assert start.config is not None
-    values = {**config.to_dict(), "network": start.config.network.to_dict()}
-    return EnsembleConfig.from_dict(values)
 
 
 def predict(

@@ -7,6 +7,7 @@ so that every label is held out by one member and `held_out_` holds honest predi
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ from sklearn.utils.validation import check_is_fitted
 from models.cgformer import CGformer, CGformerConfig
 from models.graph import Store
 from models.parallel import Tell, side_by_side
-from models.training import History, Normaliser, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
+from models.released import ReleasedCGformer, ReleasedConfig, load_released
+from models.training import History, Network, Normaliser, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -112,7 +114,10 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
             members: number of networks, at least 1.
             seed: everything random follows from it; on one machine and number of threads, equal seeds give
                 equal weights.
-            start_from: a fitted ensemble whose members are the starting point of the first training.
+            start_from: where trainings start if `pretrain` is not called: a fitted ensemble, the folder of a saved
+                one, or a checkpoint of the released CGformer (.pth.tar; build the store with `whole_shells=False`
+                to show it the graphs it was trained on). The architecture is then that one's, not the
+                configuration's.
         """
         self.store = store
         self.config = config
@@ -124,33 +129,21 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     def _settings(self) -> EnsembleConfig:
         return EnsembleConfig() if self.config is None else self.config
 
-    def _networks(self) -> tuple[list[CGformer], bool]:
+    def _networks(self) -> tuple[list[Network], bool]:
         """Fresh networks, or copies of the pre-trained ones, and whether they are pre-trained."""
         if self.members < 1:
             raise ValueError(f"members must be at least 1, got {self.members}")
-        settings = self._settings
-        networks = []
+        source: Sequence[Network] | None = getattr(self, "pretrained_", None)
+        if source is None and self.start_from is not None:
+            source = starting_networks(self.start_from, self.store)
+        if source is not None:
+            return [copy.deepcopy(source[member % len(source)]) for member in range(self.members)], True
+        networks: list[Network] = []
         with torch.random.fork_rng(devices=[]):
             for member in range(self.members):
                 torch.manual_seed(self.seed * 1_000_003 + member)
-                networks.append(CGformer(settings.network))
-        source: Sequence[CGformer] | None = getattr(self, "pretrained_", None)
-        if source is None and self.start_from is not None:
-            source = self.start_from.fitted_networks()
-        if source is None:
-            return networks, False
-        for member, network in enumerate(networks):
-            network.load_state_dict(source[member % len(source)].state_dict())
-        return networks, True
-
-    def fitted_networks(self) -> list[CGformer]:
-        """The trained members, to start another training from.
-
-        Raises:
-            sklearn.exceptions.NotFittedError: not trained yet.
-        """
-        check_is_fitted(self, "networks_")
-        return self.networks_
+                networks.append(CGformer(self._settings.network))
+        return networks, False
 
     def __sklearn_clone__(self) -> Self:
         """A copy without what was trained; graphs and starting point are shared, not copied."""
@@ -175,7 +168,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         y: Any,
         train: TrainConfig,
         pretrained: bool,
-        networks: list[CGformer],
+        networks: list[Network],
         on_epoch: OnEpoch | None,
     ) -> tuple[Normaliser, list[History], Floats]:
         rows, fidelity = split_rows(X)
@@ -280,6 +273,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
             "config": self._settings.to_dict(),
             "members": self.members,
             "seed": self.seed,
+            "architecture": architecture_of(self.networks_[0]),
             "normaliser": asdict(self.normaliser_),
             "history": [asdict(history) for history in getattr(self, "history_", [])],
         }
@@ -301,8 +295,8 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
             raise ValueError(f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain")
         model = cls(store, EnsembleConfig.from_dict(facts["config"]), facts["members"], facts["seed"])
         tensors = load_file(folder / "weights.safetensors")
-        model.networks_ = _restore(tensors, "member", model._settings.network)
-        pretrained = _restore(tensors, "pretrained", model._settings.network)
+        model.networks_ = _restore(tensors, "member", facts["architecture"])
+        pretrained = _restore(tensors, "pretrained", facts["architecture"])
         if pretrained:
             model.pretrained_ = pretrained
         model.normaliser_ = Normaliser(**facts["normaliser"])
@@ -310,7 +304,44 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         return model
 
 
-def _restore(tensors: dict[str, torch.Tensor], kind: str, config: CGformerConfig) -> list[CGformer]:
+def architecture_of(network: Network) -> dict[str, Any]:
+    """What `build_network` needs to build an equal one."""
+    if isinstance(network, ReleasedCGformer):
+        return {"kind": "released", **asdict(network.config)}
+    assert isinstance(network, CGformer)
+    return {"kind": "cgformer", **asdict(network.config)}
+
+
+def build_network(architecture: dict[str, Any]) -> Network:
+    """An untrained network from its architecture.
+
+    Raises:
+        ValueError: unknown kind or settings.
+    """
+    settings = dict(architecture)
+    kind = settings.pop("kind", "cgformer")
+    if kind == "cgformer":
+        return CGformer(CGformerConfig.from_dict(settings))
+    if kind == "released":
+        return ReleasedCGformer(ReleasedConfig(**settings))
+    raise ValueError(f"unknown architecture {kind!r}; allowed are cgformer and released")
+
+
+def starting_networks(start_from: Any, store: Store) -> list[Network]:
+    """Trained networks of a fitted ensemble, of a saved one's folder, or of a released checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: nothing usable there.
+    """
+    if isinstance(start_from, (str, Path)):
+        if not Path(start_from).is_dir():
+            return [load_released(start_from).network]
+        start_from = CGformerEnsemble.load(start_from, store)
+    check_is_fitted(start_from, "networks_")
+    return list(start_from.networks_)
+
+
+def _restore(tensors: dict[str, torch.Tensor], kind: str, architecture: dict[str, Any]) -> list[Network]:
     states: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         prefix, index, name = key.split(".", 2)
@@ -318,7 +349,7 @@ def _restore(tensors: dict[str, torch.Tensor], kind: str, config: CGformerConfig
             states.setdefault(int(index), {})[name] = value
     networks = []
     for _, state in sorted(states.items()):
-        network = CGformer(config)
+        network = build_network(architecture)
         network.load_state_dict(state)
         networks.append(network.eval())
     return networks

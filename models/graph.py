@@ -348,11 +348,12 @@ class BondVocabulary:
 class HostGraphs(_NotCloned):
     """One shared graph of a host's sites and many decorations of it."""
 
-    def __init__(self, sites: Atoms, numbers: NDArray[Any]):
+    def __init__(self, sites: Atoms, numbers: NDArray[Any], whole_shells: bool = True):
         """
         Args:
             sites: the host's computational cell with every site occupied.
             numbers: (rows, sites) atomic numbers, 0 for a vacant site; kept, not copied, if uint8.
+            whole_shells: see `Crystal.from_atoms`.
 
         Raises:
             ValueError: the two do not fit together, or an element has no features.
@@ -362,7 +363,7 @@ class HostGraphs(_NotCloned):
             raise ValueError(f"numbers has shape {numbers.shape}; expected (rows, {len(sites)}), one column a site")
         check_numbers(numbers, "numbers")
         self.numbers = numbers.astype(np.uint8, copy=False)
-        self.crystal = Crystal.from_atoms(sites, "host sites")
+        self.crystal = Crystal.from_atoms(sites, "host sites", whole_shells=whole_shells)
 
     def __len__(self) -> int:
         return len(self.numbers)

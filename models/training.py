@@ -43,6 +43,11 @@ class Network(nn.Module):
     def predicts_variance(self) -> bool:
         return False
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Prefixes of the parameters that fine-tuning trains at the full learning rate."""
+        return ("head",)
+
     def forward(self, batch: GraphBatch) -> torch.Tensor:
         raise NotImplementedError
 
@@ -201,7 +206,7 @@ class Trainer:
             frozen = pretrained and name.startswith(self.config.frozen) if self.config.frozen else False
             parameter.requires_grad_(not frozen)
             if not frozen:
-                (head if name.startswith("head") else body).append(parameter)
+                (head if name.startswith(self.network.head_names) else body).append(parameter)
         factor = self.config.pretrained_rate if pretrained else 1.0
         groups: list[dict[str, Any]] = [{"params": head, "factor": 1.0}, {"params": body, "factor": factor}]
         return [group for group in groups if group["params"]]

@@ -130,3 +130,19 @@ def test_rows_are_checked():
     with pytest.raises(ValueError, match="unknown ensemble settings"):
         EnsembleConfig.from_dict({"member": 3})
     assert EnsembleConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
+
+
+def test_a_released_checkpoint_is_where_a_campaign_can_start(shared, nasicon, decorations, tmp_path):
+    path = shared / "reference" / "cgformer" / "model_best-finetune.pth.tar"
+    store = HostGraphs(nasicon, decorations, whole_shells=False)
+    X, y = np.arange(60)[:, None], 0.5 + (decorations == 22).mean(axis=1)
+    config = EnsembleConfig(train=TrainConfig(epochs=3, min_steps=0))
+    model = CGformerEnsemble(store, config, members=2, start_from=path).fit(X[:24], y[:24])
+    assert type(model.networks_[0]).__name__ == "ReleasedCGformer"
+    model.save(tmp_path)
+    loaded = CGformerEnsemble.load(tmp_path, store)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    again = CGformerEnsemble(store, config, members=2, start_from=tmp_path).fit(X[:24], y[:24])
+    assert type(again.networks_[0]).__name__ == "ReleasedCGformer"
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        CGformerEnsemble(store, config, start_from=tmp_path / "nothing.pth.tar").fit(X[:2], y[:2])
