@@ -213,9 +213,10 @@ class Campaign:
         self.ledger.link_run(self.name, proposal.round, current_run_id(), proposal.id)
         with self.reporter.bar(f"  {title}") as bar:
             state = self.labeller.label(proposal.id, lambda event: bar.update(stage_note(event)))
-        self._say(self._outcome(proposal.id, state))
+        self._say(*self._outcome(proposal.id, state))
 
-    def _outcome(self, proposal_id: int, state: str) -> str:
+    def _outcome(self, proposal_id: int, state: str) -> tuple[str, str]:
+        """What came of a proposal in one line, and where its details are."""
         proposal = self.ledger.proposal(proposal_id)
         label = self.ledger.label(proposal.label_key)
         where = f"ledger id {proposal.id}, folder {self.config.folder / 'labels' / proposal.label_key}"
@@ -223,14 +224,10 @@ class Campaign:
             said = (
                 "" if proposal.mean_eV is None else f" (predicted {proposal.mean_eV:.3f} ± {proposal.sigma_eV:.3f})"
             )
-            return f"  {proposal.formula}: {label.value_eV:.3f} eV, {label.fidelity}{said}; {where}"
+            return f"  {proposal.formula}: {label.value_eV:.3f} eV, {label.fidelity}{said}", where
         attempts = self.ledger.attempts(self.name, proposal_id)
-        why = (
-            f"{attempts[-1].failure_kind}: {attempts[-1].failure_reason}"
-            if attempts
-            else "an earlier verdict: invalid"
-        )
-        return f"  {proposal.formula}: no label, {why}; {where}"
+        why = f"{attempts[-1].failure_kind}: {attempts[-1].failure_reason}" if attempts else "judged invalid before"
+        return f"  {proposal.formula}: no label, {why}", where
 
     def _title(self, proposal: ProposalRow) -> str:
         verb = "NEB" if find(proposal.calculator).fidelity.endswith("-neb") else "label"
@@ -349,9 +346,10 @@ class Campaign:
             text += f" (mean predictor {metrics['mean_predictor_mae_eV']:.3f})"
         return f"{text}; {counts.get('failed', 0)} failed so far"
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, details: str = "") -> None:
+        """One line for the terminal; the run's log in Prefect gets the details too."""
         self.reporter.say(text)
-        tell(text)
+        tell(f"{text.strip()}; {details}" if details else text)
 
 
 def _standard_error(values: Sequence[float]) -> float | None:

@@ -39,7 +39,7 @@ def main() -> None:
         app()
 
 
-@app.command()
+@app.command(rich_help_panel="Campaigns")
 def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml")) -> None:
     """Write a commented example configuration."""
     from flows.example import example_config
@@ -50,7 +50,7 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = Path("ca
     console.print(f"wrote {path}; read it, then: ionloop run {path}")
 
 
-@app.command()
+@app.command(rich_help_panel="Campaigns")
 def run(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML.")]) -> None:
     """Run a campaign; if it exists already, go on where it stopped."""
     from flows.config import load_config
@@ -59,7 +59,7 @@ def run(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML
     run_campaign(load_config(config), console)
 
 
-@app.command()
+@app.command(rich_help_panel="Campaigns")
 def resume(campaign: CampaignName = None) -> None:
     """Go on with a campaign that was interrupted, killed, or stopped by a rule that has been loosened."""
     from flows.session import find_campaign, run_campaign
@@ -67,7 +67,7 @@ def resume(campaign: CampaignName = None) -> None:
     run_campaign(find_campaign(campaign).config, console)
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def status(campaign: CampaignName = None) -> None:
     """Where a campaign stands: rounds, labels, best so far, failures, budget."""
     from flows import tables
@@ -76,7 +76,7 @@ def status(campaign: CampaignName = None) -> None:
     console.print(tables.status(find_campaign(campaign).view()))
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def history(campaign: CampaignName = None) -> None:
     """What each round proposed, why, and what came of it."""
     from flows import tables
@@ -85,7 +85,7 @@ def history(campaign: CampaignName = None) -> None:
     console.print(tables.history(find_campaign(campaign).view()))
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def rank(
     campaign: CampaignName = None,
     top: Annotated[int, typer.Option(min=1, help="How many compositions.")] = 20,
@@ -97,7 +97,7 @@ def rank(
     console.print(tables.ranking(find_campaign(campaign).view(), top))
 
 
-@app.command()
+@app.command(rich_help_panel="Campaigns")
 def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML.")]) -> None:
     """The funnel: how many compositions are left after each filter, and why."""
     from agent.hosts import load_host
@@ -111,7 +111,7 @@ def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YA
     console.print(tables.funnel([(step.name, step.count) for step in found.funnel]))
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def ui(
     port: Annotated[Optional[int], typer.Option(help="Port; default 4200 or a free one.")] = None,  # noqa: UP045
 ) -> None:
@@ -121,7 +121,7 @@ def ui(
     serve_ui(port, console)
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def export(
     campaign: CampaignName = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder to write; default: export in the campaign's.")] = None,  # noqa: UP045
@@ -136,7 +136,7 @@ def export(
     console.print(f"wrote {folder}")
 
 
-@app.command()
+@app.command(rich_help_panel="Looking at a campaign")
 def report(campaign: CampaignName = None) -> None:
     """One self-contained HTML page of the campaign."""
     from flows.report import write_report
@@ -146,7 +146,7 @@ def report(campaign: CampaignName = None) -> None:
     console.print(f"wrote {write_report(found.view(), found.folder / 'report.html')}")
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def version() -> None:
     """Version of ionloop."""
     console.print(metadata.version("ionloop"))

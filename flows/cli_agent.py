@@ -18,19 +18,19 @@ Campaign = Annotated[str, typer.Argument(help="Name or folder of a campaign.")]
 WhichComposition = Annotated[str, typer.Argument(help="Formula or key, as `ionloop rank` and ranking.csv show it.")]
 
 
-@app.command()
+@app.command(rich_help_panel="A person's hand in a campaign")
 def exclude(campaign: Campaign, composition: WhichComposition) -> None:
     """Never propose this composition; the ledger says who said so."""
     _edit(campaign, composition, "exclude")
 
 
-@app.command()
+@app.command(rich_help_panel="A person's hand in a campaign")
 def pin(campaign: Campaign, composition: WhichComposition) -> None:
     """Propose this composition in the next round; the ledger says who said so."""
     _edit(campaign, composition, "pin")
 
 
-@app.command("add-label")
+@app.command("add-label", rich_help_panel="A person's hand in a campaign")
 def add_label(
     campaign: Campaign,
     composition: WhichComposition,
@@ -70,7 +70,7 @@ def _composition(folder: Path, given: str) -> tuple[str, str]:
     return str(match.composition.iloc[0]), str(match.formula.iloc[0])
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def backtest(
     table: Annotated[Path, typer.Option(help="CSV of candidates with known labels.")],
     target: Annotated[str, typer.Option(help="Column of the label.")],

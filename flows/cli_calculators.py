@@ -14,10 +14,10 @@ from flows.errors import UserError, as_user_error
 console = Console()
 app = typer.Typer()
 calculators = typer.Typer(help="List the calculators, or check one.", invoke_without_command=True)
-app.add_typer(calculators, name="calculators")
+app.add_typer(calculators, name="calculators", rich_help_panel="By themselves")
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def label(
     structure: Annotated[Optional[Path], typer.Argument(help="CIF, POSCAR or anything that ASE reads.")] = None,  # noqa: UP045
     ion: Annotated[Optional[str], typer.Option(help="The mobile ion, with STRUCTURE.")] = None,  # noqa: UP045

@@ -14,7 +14,7 @@ console = Console()
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def train(
     data: Annotated[Path, typer.Argument(help="Folder with CIFs and id_prop.csv, ASE database, or extended XYZ.")],
     out: Annotated[Path, typer.Option(help="Folder for model, report and figures.")],
@@ -46,7 +46,7 @@ def train(
         console.print(f"cross-validated MAE {found.mae:.4g} {unit} (mean predictor {found.mae_mean:.4g})")
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model of ours, or a released .pth.tar.")],
     structures: Annotated[list[Path], typer.Argument(help="CIF, POSCAR, extended XYZ, or folders of them.")],
@@ -60,7 +60,7 @@ def predict(
     console.print(f"{len(found)} predictions: {out}")
 
 
-@app.command()
+@app.command(rich_help_panel="By themselves")
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder with CIFs and id_prop.csv, ASE database, or extended XYZ.")],
     out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("evaluation"),

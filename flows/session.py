@@ -167,7 +167,7 @@ def _stage(config: Config, console: Console) -> Iterator[Stage]:
         yield BareStage()
         return
     with prefect_api(config.prefect.port, console) as api_url:
-        yield PrefectStage(api_url)
+        yield PrefectStage(api_url, config.campaign.name)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError
@@ -82,8 +82,14 @@ class PrefectStage:
     If Prefect fails where the body has not (server gone, database lost), the body is played without it.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, campaign: str) -> None:
+        """
+        Args:
+            api_url: of the Prefect API.
+            campaign: becomes a tag of every run, to filter by.
+        """
         self._api_url = api_url
+        self._campaign = campaign
         self._bare = BareStage()
 
     def flow(self, name: str, body: Callable[[], None], kind: str) -> None:
@@ -93,7 +99,8 @@ class PrefectStage:
         def shown() -> None:
             once()
 
-        self._guard(shown, once, f"{kind} {name}")
+        with tags(self._campaign):
+            self._guard(shown, once, f"{kind} {name}")
 
     def step(self, kind: str, title: str, body: Callable[[], None]) -> None:
         once = _Once(body)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from flows.server import local_server
 from tests.flows.test_cli import ionloop
+from tests.flows.test_kill import MOMENTS, content, start
 from tests.flows.toy import write_toy
 
 CGFORMER = """
@@ -66,6 +70,37 @@ def test_its_history_is_in_prefect(shown: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(versions) == 2, "one version per round"
     row = str(versions[-1]["data"])
     assert all(word in row for word in ("composition", "cluster", "score", "why", "calculator"))
+
+
+def test_every_run_carries_the_campaign_as_a_tag(shown: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IONLOOP_HOME", str(shown / "home"))
+    with local_server() as server:
+        tagged = [run["tags"] for run in post(server.api_url, "flow_runs") + post(server.api_url, "task_runs")]
+    assert tagged
+    assert all("toy" in tags for tags in tagged)
+
+
+@pytest.mark.slow
+def test_a_campaign_outlives_its_prefect_server(tmp_path: Path) -> None:
+    """The server is killed and its database deleted in the middle: the ledger ends as it would have."""
+    write_toy(tmp_path, rounds=2, prefect=True)
+    process = start("run", "toy.toml", cwd=tmp_path)
+    ledger = tmp_path / "toy" / "ledger.sqlite"
+    while process.poll() is None:
+        if ledger.exists() and MOMENTS["first label committed"](sqlite3.connect(ledger)):
+            break
+        time.sleep(0.05)
+    pid = json.loads((tmp_path / "home" / "prefect" / "server.json").read_text())["pid"]
+    server = psutil.Process(pid)
+    for member in [*server.children(recursive=True), server]:
+        member.kill()
+    for database in (tmp_path / "home" / "prefect").glob("prefect.db*"):
+        database.unlink()
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors.decode()
+    found = content(ledger)
+    assert found["campaign"] == [("finished", "the budget of 2 rounds is spent (2)")]
+    assert {row[-1] for row in found["proposals"]} <= {"labelled", "failed"}
 
 
 def test_ledger_and_prefect_name_each_other(shown: Path) -> None:
