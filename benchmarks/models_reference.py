@@ -145,8 +145,8 @@ def run(args: argparse.Namespace) -> None:
                 print(f"{out.stem} MAE {np.abs(mean - y[test]).mean():.4f} in {seconds:.0f} s", flush=True)
 
 
-#: MAE that others published on the same data. Phonons: the same folds (matbench v0.1). Barriers: the source's own test
-#: split (arXiv 2508.06459), which is left out here, so not the same rows.
+#: MAE that others published on the same data. Phonons: the same folds (matbench v0.1). Barriers: the source's own
+#: test split (arXiv 2508.06459), which is left out here, so not the same rows.
 PUBLISHED = {
     "phonons": {"CGCNN": 57.76, "SchNet": 38.96, "ALIGNN": 29.54, "coNGN": 28.89},
     "barriers": {"pre-trained ALIGNN": 0.261, "median predictor": 0.471, "MACE (relaxed), all rows": 0.363},
