@@ -20,7 +20,10 @@ from calculators.labeller import Labeller, NebLabeller
 
 GROUP = "ionloop.calculators"
 
-BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")}
+BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")} | {
+    "vasp": "calculators.vasp_labeller:vasp",
+    "vasp-native": "calculators.vasp_labeller:vasp_native",
+}
 
 
 class UnknownCalculator(ValueError):
