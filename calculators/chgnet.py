@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: Where the network runs: "cpu", "cuda", ... Not a setting, because it does not belong into a label's
 #: address.
 DEVICE_VARIABLE = "IONLOOP_DEVICE"
+#: The directory of fine-tuned models.
+MODELS_VARIABLE = "IONLOOP_MODELS"
 
 
 def load_model(model: str, device: str) -> CHGNet:

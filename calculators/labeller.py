@@ -108,7 +108,7 @@ class NebLabeller(Labeller):
         return found
 
     def _images_factory(self, settings: NebSettings, folder: Path) -> Callable[[], Any]:
-        """The factory with its options; one that takes a `directory` gets a new one in the label's folder."""
+        """The factory with its options; one that takes a `directory` gets a new one in the folder each time."""
         if "directory" not in inspect.signature(self.factory).parameters:
             return lambda: self.factory(**settings.options)
         numbers = itertools.count()

@@ -12,15 +12,22 @@ that its attribute `fidelity` says, by default NAME-neb), or a `Labeller`, class
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
+from calculators.builtin import FineTunedChgnet
+from calculators.chgnet import MODELS_VARIABLE
 from calculators.labeller import Labeller, NebLabeller
 
 GROUP = "ionloop.calculators"
 
-BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")}
+BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")} | {
+    "vasp": "calculators.vasp_labeller:vasp",
+    "vasp-native": "calculators.vasp_labeller:vasp_native",
+}
 
 
 class UnknownCalculator(ValueError):
@@ -28,8 +35,15 @@ class UnknownCalculator(ValueError):
 
 
 def names() -> dict[str, str]:
-    """Every calculator that can be asked for by name, and where its object lies (`module:object`)."""
-    return BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+    """Every calculator that can be asked for by name, and where its object (`module:object`) or its file lies."""
+    tuned = {name: str(path) for name, path in installed_models().items()}
+    return tuned | BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def installed_models() -> dict[str, Path]:
+    """Fine-tuned models by name, in the directory that the environment variable IONLOOP_MODELS names."""
+    folder = os.environ.get(MODELS_VARIABLE)
+    return {path.stem: path for path in sorted(Path(folder).glob("*.pt"))} if folder else {}
 
 
 def find(name: str) -> Labeller:
@@ -40,6 +54,8 @@ def find(name: str) -> Labeller:
     """
     known = names()
     where = known.get(name, name)
+    if where.endswith(".pt"):
+        return FineTunedChgnet(name, Path(where))
     if ":" not in where:
         raise UnknownCalculator(
             f"calculator '{name}' is unknown; available: {', '.join(sorted(known))}, or module:object"

@@ -1,0 +1,108 @@
+"""VASP in the registry: `vasp` (the band is driven by ASE) and `vasp-native` (the band is driven by VASP + VTST)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.mep import NEB
+
+from calculators.barrier import BarrierRun
+from calculators.failures import invalid
+from calculators.labeller import NebLabeller
+from calculators.neb import ABSURD_BARRIER_EV, Band, interpolated, path_lengths, saved_band
+from calculators.relax import Progress, silent
+from calculators.storage import write_images
+
+
+def _vasp(directory: Path, **options: Any) -> Any:
+    from calculators.vasp import make_vasp
+
+    return make_vasp(directory, **options)
+
+
+class VaspLabeller(NebLabeller):
+    """Relaxations and band with ASE's Vasp calculator; every image and step is a VASP run of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, _vasp, fidelity="vasp-neb", packages=("custodian",))
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        from calculators.vasp import preset_of
+
+        complete = super().settings(given)
+        complete["options"] = {"preset": "cgformer", "incar": {}} | complete["options"]
+        preset_of(complete["options"]["preset"])
+        return complete
+
+    def unavailable(self) -> str | None:
+        from calculators.vasp import missing
+
+        return super().unavailable() or missing()
+
+
+class NativeVaspLabeller(VaspLabeller):
+    """End points as `vasp`; the whole band in one VASP run with LCLIMB and VTST's optimiser."""
+
+    def run(self, settings: dict[str, Any], folder: Path, progress: Progress = silent) -> BarrierRun:
+        usual = super().run(settings, folder, progress)
+        return NativeRun(usual.factory, usual.settings, folder, progress)
+
+
+@dataclass
+class NativeRun(BarrierRun):
+    """A barrier run that hands the band to VASP."""
+
+    def band(self, initial: Atoms, final: Atoms, folder: Path) -> Band:
+        from calculators.vasp import vasp_failure
+        from calculators.vasp_neb import run_native
+
+        settings, options = self.settings, self.settings.options
+        band_file = folder / "band.extxyz"
+        images = saved_band(band_file, initial, final, settings.images)
+        images = images or interpolated(initial, final, settings.images)
+        images[0].calc, images[-1].calc = initial.calc, final.calc
+        tags = {"EDIFFG": -settings.fmax_eV_per_A, "NSW": settings.steps, "LCLIMB": settings.climb}
+        tags["SPRING"] = -5
+        with self.timed("neb"):
+            self.report({"stage": "neb", "native": True})
+            preset, given = options.get("preset", "cgformer"), options.get("incar", {})
+            try:
+                done = run_native(folder / "vasp", images, preset, tags | {"IMAGES": settings.images} | given)
+            except RuntimeError as error:
+                raise vasp_failure(str(error)) from error
+        write_images(band_file, done)
+        steps = ionic_steps(folder / "vasp" / "01" / "vasprun.xml")
+        self.force_calls += steps * settings.images
+        energies = np.array([image.get_potential_energy() for image in done])
+        path_eV = energies - energies[0]
+        if not np.isfinite(path_eV).all() or path_eV.max() > ABSURD_BARRIER_EV:
+            raise invalid(f"an image lies {path_eV.max():.1f} eV above the initial state", "neb")
+        fmax = projected_fmax(done, settings.climb)
+        return Band(
+            images=done,
+            path_A=path_lengths(done).tolist(),
+            path_eV=path_eV.tolist(),
+            fmax_eV_per_A=fmax,
+            steps=steps,
+            force_calls=steps * settings.images,
+            converged=fmax < settings.fmax_eV_per_A,
+        )
+
+
+def projected_fmax(images: list[Atoms], climb: bool) -> float:
+    """Largest projected NEB force (eV/Å) of a band with frozen results, by VASP's spring of 5 eV/Å^2."""
+    forces = NEB(images, k=5.0, climb=climb, method="improvedtangent").get_forces()
+    return float(np.linalg.norm(forces, axis=1).max())
+
+
+def ionic_steps(vasprun: Path) -> int:
+    """Number of ionic steps in a vasprun.xml, complete or not."""
+    return vasprun.read_text(errors="replace").count("<calculation>")
+
+
+vasp = VaspLabeller("vasp")
+vasp_native = NativeVaspLabeller("vasp-native")
