@@ -183,9 +183,11 @@ class _Oracle:
         return Observation(candidate, ordering, float(self.table.sign * value))
 
     def surrogate(self, config: BacktestConfig, seed: int, factory: SurrogateFactory | None) -> Surrogate:
+        table = self.table
         if factory is not None:
-            return factory(self.table, seed)
-        return make_surrogate(config.surrogate, self.table.features, seed)
+            return factory(table, seed)
+        cheap = None if table.cheap is None else table.sign * table.cheap
+        return make_surrogate(config.surrogate, table.features, seed, cheap)
 
     def fit(self, surrogate: Surrogate, labelled: list[Observation]) -> None:
         rows = np.array([[self.pool.rows[o.composition, o.ordering]] for o in labelled])

@@ -250,3 +250,23 @@ def test_runs_are_plain_json(tmp_path):
     run_backtest(make_table(), config, tmp_path, workers=1)
     order = json.loads(next((tmp_path / "runs").iterdir()).read_text())
     assert len(order) == 10
+
+
+def test_a_cheap_fidelity_is_a_trend_that_the_process_corrects():
+    from agent.surrogates import GaussianProcess
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, size=(200, 2))
+    cheap = np.sin(3 * x[:, 0]) + x[:, 1]
+    dear = 0.5 + 1.5 * cheap + 0.1 * x[:, 0]
+    rows = np.arange(40)[:, None]
+    error = {}
+    for name, known in (("with", cheap), ("without", None)):
+        model = GaussianProcess(x, cheap=known).fit(rows, dear[:40])
+        mean, std = model.predict(np.arange(40, 200)[:, None], return_std=True)
+        error[name] = np.abs(mean - dear[40:]).mean()
+        assert (std > 0).all()
+        members = model.predict_members(np.arange(40, 200)[:, None])
+        np.testing.assert_allclose(members.mean(axis=0), mean, atol=4 * std.max() / 4 + 1e-6)
+    assert error["with"] < 0.5 * error["without"]
+    assert model.slope == 0
