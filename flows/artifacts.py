@@ -21,7 +21,7 @@ from prefect.exceptions import PrefectException
 
 from flows import plots
 from flows.dopants import from_labels
-from flows.report import failure_lines, known_metrics, outcome, reference_note, round_facts
+from flows.facts import failure_lines, known_metrics, outcome, reference_note, round_facts
 from flows.view import Acquisition, CampaignView
 from flows.wording import DASH, duration, energy, number, plural, slug
 

@@ -12,8 +12,9 @@ from typing import Any
 import ase.io
 from ase import Atoms
 
+from flows.facts import outcome
 from flows.plots import save_plots
-from flows.report import outcome, write_report
+from flows.report import write_report
 from flows.view import Acquisition, CampaignView
 from flows.wording import file_stem
 

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calculators.label import Hop
+from flows.facts import reference_note
 from flows.view import CampaignView
 from flows.wording import formula_math, number, plural
 
@@ -66,7 +67,7 @@ def discovery(view: CampaignView) -> Figure:
     for axis in axes:
         axis.set_xlim(0, len(n) + 1)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _footnote(figure, _reference_note(view))
+    _footnote(figure, reference_note(view))
     return figure
 
 
@@ -293,13 +294,6 @@ def _legend(axis: Axes, **options: object) -> None:
 
 def _footnote(figure: Figure, text: str) -> None:
     figure.supxlabel(text, fontsize=7.5, color=MUTED, x=0.01, ha="left")
-
-
-def _reference_note(view: CampaignView) -> str:
-    if view.reference is None:
-        return "Random expectation not drawn: no labels were chosen without the model, and no model scored the space."
-    band = " The band is one standard error." if view.reference.sample else ""
-    return f"Random choice: normal distribution, {view.reference.source}.{band}"
 
 
 def _path(axis: Axes, hop: Hop, colour: object) -> None:

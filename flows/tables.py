@@ -14,7 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.report import outcome
+from agent.schema import EventRow
+from flows.facts import outcome
 from flows.view import Acquisition, CampaignView
 from flows.wording import DASH, duration, energy, finite, number, plural
 
@@ -36,7 +37,7 @@ def status(view: CampaignView) -> RenderableType:
     decisions = [event for event in view.events if event.kind == "decision"][-4:]
     if decisions:
         parts += [Text(), Text("Last decisions", style="bold")]
-        parts += [Text(f"{event.time:%m-%d %H:%M}  {event.text}", overflow="ellipsis") for event in decisions]
+        parts.append(_decisions(decisions))
     return Panel(Group(*parts), title=title, title_align="left", border_style=colour, padding=(1, 2))
 
 
@@ -76,6 +77,7 @@ def history(view: CampaignView) -> Table:
 def acquisitions(view: CampaignView, round: int) -> Table:
     """What one round chose and why, and what became of it."""
     table = _table(title=f"{view.name}: round {round}")
+    table.expand = True
     table.add_column("id", justify="right", style="dim")
     table.add_column("composition, and why it was chosen", overflow="fold", ratio=1)
     table.add_column("cl.", justify="right")
@@ -180,7 +182,8 @@ def _facts(view: CampaignView) -> Table:
         known = curve.best_eV[curve.best_eV == curve.best_eV]
         text = f"{len(curve.value_eV):,} at {view.target_fidelity}"
         if len(known):
-            text += f", best {known[-1]:.3f} eV  {sparkline(_thin(known.tolist()))}"
+            text += f", best {known[-1]:.3f} eV"
+            text += f"  {sparkline(_thin(known.tolist()))}" if known[-1] < known[0] else ""
         grid.add_row("labels", text)
         if curve.target_eV is not None:
             text = f"{plural(int(curve.found[-1]), 'composition')} at or below {curve.target_eV:g} eV"
@@ -217,6 +220,15 @@ def _best(view: CampaignView, count: int = 5) -> Table:
     for a in view.best[:count]:
         cluster = "" if a.cluster is None else f", cluster {a.cluster}"
         grid.add_row(f"{number(a.value_eV)} eV", a.formula, f"round {a.round}{cluster}")
+    return grid
+
+
+def _decisions(events: Sequence[EventRow]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for event in events:
+        grid.add_row(f"{event.time:%m-%d %H:%M}", event.text)
     return grid
 
 

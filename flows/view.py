@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from sqlalchemy import select
 
 from agent.ledger import Ledger, LedgerError
@@ -33,6 +32,9 @@ from agent.schema import (
 )
 from calculators.label import Label
 from flows.wording import finite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -161,7 +163,7 @@ class Parity:
         """Share of labels inside the central interval of each nominal probability (NaN without any sigma)."""
         if not len(self.z):
             return np.full(len(nominal), np.nan)
-        half_width = norm.ppf(0.5 + np.asarray(nominal) / 2)
+        half_width = ndtri(0.5 + np.asarray(nominal) / 2)
         return (np.abs(self.z)[None, :] <= half_width[:, None]).mean(axis=1)
 
     @property
@@ -195,7 +197,7 @@ class Reference:
 
     def found(self, labels: int, target_eV: float) -> Floats:
         """Expected number of random labels at or below the target after 1, 2, ..., `labels` of them."""
-        share = float(norm.cdf((target_eV - self.mean_eV) / self.sigma_eV))
+        share = float(ndtr((target_eV - self.mean_eV) / self.sigma_eV))
         return np.arange(1, labels + 1, dtype=np.float64) * share
 
 
@@ -436,6 +438,8 @@ class CampaignView:
         path = self.folder / "space.csv"
         if not path.is_file():
             return None
+        import pandas as pd  # half a second that only the maps need
+
         table = pd.read_csv(path)
         missing = {"composition", "formula", "cluster", "pc1", "pc2"} - set(table.columns)
         if missing:
@@ -456,7 +460,7 @@ def _expected_minimum(draws: int) -> Floats:
     low, high = -9.0, 9.0
     x = np.linspace(low, high, 3601)
     points = np.unique(np.geomspace(1, max(draws, 1), 200).astype(int))
-    expected = [low + float(np.trapezoid(norm.sf(x) ** n, x)) for n in points]
+    expected = [low + float(np.trapezoid(ndtr(-x) ** n, x)) for n in points]
     return np.interp(np.arange(1, draws + 1), points, expected)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.schema import CampaignRow
-from flows.report import failure_lines, figures, render, round_facts, tiles, write_report
+from flows.facts import failure_lines, round_facts
+from flows.report import figures, render, tiles, write_report
 
 
 @pytest.fixture(scope="module")
