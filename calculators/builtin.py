@@ -29,7 +29,7 @@ def _lennard_jones(**options: Any) -> Any:
 
 
 class FineTunedChgnet(NebLabeller):
-    """A model of `calculators.finetune` under its own name and fidelity; its weights enter a label's address."""
+    """A model of `calculators.finetune` under its own name and fidelity; its weights are part of a label's key."""
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(name, functools.partial(_chgnet, model=str(path)), packages=("chgnet",))

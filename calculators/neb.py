@@ -123,7 +123,7 @@ def run_band(
     interior = images[1:-1]
     for image in interior:
         image.calc = factory()
-    neb = NEB(
+    neb = _Band(
         images,
         k=settings.spring_eV_per_A2,
         climb=settings.climb,
@@ -168,6 +168,17 @@ def run_band(
         force_calls=(engine.nsteps + 1) * len(interior),
         converged=fmax < settings.fmax_eV_per_A,
     )
+
+
+class _Band(NEB):
+    """ASE's NEB, which lets calculators that want it compute all images in one pass (see ChgnetCalculator)."""
+
+    def get_forces(self) -> NDArray[np.float64]:
+        interior = self.images[1:-1]
+        if getattr(interior[0].calc, "batches", bool)():
+            interior[0].calc.calculate_together(interior)
+        forces: NDArray[np.float64] = super().get_forces()
+        return forces
 
 
 def _frozen_images(images: list[Atoms]) -> list[Atoms]:

@@ -262,7 +262,8 @@ class Campaign:
         if self.surrogate is not None and labelled:  # before that the model speaks of the cheap fidelity
             mean, sigma = self._predict_space()
             # What random choice would draw from: the discovery curve's reference.
-            metrics |= {"space_mean_eV": float(mean.mean()), "space_sigma_eV": float(mean.std())}
+            spread = np.sqrt(mean.var() + (sigma**2).mean())
+            metrics |= {"space_mean_eV": float(mean.mean()), "space_sigma_eV": float(spread)}
             best = min(label.value_eV for _, label in labelled if label.value_eV is not None)
             improvement = probability_of_improvement(mean, np.maximum(sigma, 1e-9), best, 0.0)
             metrics["improvement"] = float(improvement.max())

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -213,8 +212,7 @@ def serve_ui(port: int | None, console: Console) -> None:
     """Keep the Prefect UI up until Ctrl-C."""
     with prefect_api(port, console):
         console.print("press Ctrl-C to leave")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return
+        leave = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # set here: a shell's background job starts with SIGINT ignored
+            signal.signal(number, lambda *_: leave.set())
+        leave.wait()

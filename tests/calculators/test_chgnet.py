@@ -9,6 +9,8 @@ from cells import nasicon_ordering
 from calculators.chgnet import ChgnetCalculator, load_model, shared_network
 from calculators.chgnet_graph import build_graph
 from calculators.chgnet_network import Network
+from calculators.neb import interpolated, run_band
+from calculators.settings import NebSettings
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,18 @@ def test_a_model_of_another_architecture_is_refused():
     model.model_args = model.model_args | {"gMLP_norm": "batch"}
     with pytest.raises(ValueError, match="gMLP_norm='batch'"):
         Network(model)
+
+
+def test_a_band_in_one_pass_is_the_same_band(monkeypatch):
+    """What a GPU does, done on a CPU: all images in one evaluation of the network."""
+    full = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    initial, final = full[1:], full[1:]
+    final.positions[0] += 0.6 * (full.positions[0] - final.positions[0])
+    bands = []
+    for batches in (False, True):
+        monkeypatch.setattr(ChgnetCalculator, "batches", lambda self, batches=batches: batches)
+        images = interpolated(initial, final, 2)
+        for end in (images[0], images[-1]):
+            end.calc = ChgnetCalculator()
+        bands.append(run_band(images, ChgnetCalculator, NebSettings(images=2, steps=3)))
+    assert bands[0].path_eV == pytest.approx(bands[1].path_eV, abs=1e-4)
