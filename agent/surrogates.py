@@ -28,9 +28,8 @@ class GaussianProcess:
     The uncertainty is that of the noise-free function: what another label of the same row would scatter by is
     not something to explore. Cost of a fit grows as n³ (200 labels: about 0.2 s), of a prediction as n².
 
-    With a cheap fidelity the process models what that leaves: y = a + b cheap + GP (Kennedy & O'Hagan, Biometrika 87,
-        1
-    (2000)), where b is a least-squares slope drawn towards 1 while labels are few.
+    With a cheap fidelity the process models what that leaves: y = a + b cheap + GP (Kennedy & O'Hagan,
+    Biometrika 87, 1 (2000)), where b is a least-squares slope drawn towards 1 while labels are few.
 
     Args:
         features: (rows, d), scaled.
