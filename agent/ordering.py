@@ -66,7 +66,7 @@ def draw_numbers(
 ) -> NDArray[np.uint8]:
     """Atomic numbers (n, sites) of ordering `index` of each composition; row i equals `draw(...)`'s numbers.
 
-    Cost: about 15 µs and 84 bytes per NASICON row; time grows linearly, scratch memory is constant.
+    Cost: about 90 µs and 84 bytes per NASICON row; time grows linearly, scratch memory is constant.
     """
     blocks = [_draw_block(host, block, index, seed, dopant_tries)[0] for block in _chunks(compositions)]
     return np.concatenate(blocks) if blocks else np.empty((0, len(host.sites())), dtype=np.uint8)
