@@ -99,7 +99,7 @@ def test_labels_of_another_calculator_teach_chgnet_its_barrier(tmp_path, monkeyp
 
 
 def test_a_tuned_model_is_a_calculator_and_never_changes_under_its_name(tmp_path, monkeypatch):
-    settings = FineTuneSettings(epochs=1, batch=4)
+    settings = FineTuneSettings(epochs=1, batch=4, stress_weight=0)
     tuned = fine_tune("chgnet-ft2", emt_frames(10), tmp_path, settings)
     assert tuned.frames == {"train": 6, "validate": 2, "test": 2}
     with pytest.raises(ValueError, match="never changes under its name"):
