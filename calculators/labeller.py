@@ -129,7 +129,9 @@ class BvseSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dimension: int = Field(1, ge=1, le=3)  # E_b is the 1D, 2D or 3D percolation barrier
+    # E_b is the 1D, 2D or 3D percolation barrier. In three dimensions it is a property of the composition, in one
+    # mostly of the ordering: intraclass correlation 0.61 against 0.08 over 994 compositions (docs/label-noise.md).
+    dimension: int = Field(3, ge=1, le=3)
     grid_A: float = Field(0.16, gt=0.04)
     cutoff_A: float = Field(7.0, gt=3.0)
 

@@ -213,6 +213,6 @@ def serve_ui(port: int | None, console: Console) -> None:
     with prefect_api(port, console):
         console.print("press Ctrl-C to leave")
         leave = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):  # set here: a shell's background job starts with SIGINT ignored
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore SIGINT
             signal.signal(number, lambda *_: leave.set())
         leave.wait()
