@@ -4,8 +4,8 @@
     python benchmarks/models_nasicon.py uncertainty OUT --labels 100
 
 `compare` cross-validates CGformer, CGCNN and composition models on the same folds; all orderings of a composition are
-in one fold. `uncertainty` trains on as many labels as a campaign has after a few rounds, and judges raw and recalibrated
-sigmas on unseen compositions, at random and from a cluster that was left out.
+in one fold. `uncertainty` trains on as many labels as a campaign has after a few rounds, and judges raw and
+recalibrated sigmas on unseen compositions, at random and from a cluster that was left out.
 """
 
 from __future__ import annotations
