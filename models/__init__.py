@@ -10,6 +10,8 @@ A store holds the structures and estimators take its row ids, X (n, 1):
     mean_eV, sigma_eV = model.predict(X_all, return_std=True)
     model.save(folder); CGformerEnsemble.load(folder, store)
 
+`Recalibrated(model)` recalibrates sigma on held-out folds at every fit and gives conformal intervals;
+`models.commands` holds what the command line calls (train, predict, evaluate).
 `CompositionForest(features)` and `CompositionGP(features)` have the same interface on a descriptor matrix.
 Names are imported on first use, so that `import models` does not cost torch.
 """
@@ -28,8 +30,12 @@ _HOMES = {
     "EnsembleConfig": "models.ensemble",
     "GraphStore": "models.graph",
     "HostGraphs": "models.graph",
+    "NetworkRegressor": "models.network",
+    "Recalibrated": "models.calibration",
     "TrainConfig": "models.training",
     "composition_features": "models.surrogates",
+    "load_released": "models.released",
+    "read_dataset": "models.data",
 }
 __all__ = sorted(_HOMES)
 

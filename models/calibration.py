@@ -61,9 +61,10 @@ class SigmaScale:
 class _Column(RegressorMixin, BaseEstimator):
     """MAPIE asks estimators for means and residuals; ours stand in the columns of X already."""
 
+    n_features_in_ = 2  # MAPIE's sign of an estimator that is fitted
+
     def __init__(self, column: int = 0):
         self.column = column
-        self.is_fitted_ = True
 
     def fit(self, X: Floats, y: Floats) -> Self:
         return self

@@ -67,7 +67,7 @@ def parity(
     left.text(0.04, 0.96, facts, transform=left.transAxes, va="top", fontsize=9)
     residual, baseline = mean - y, y.mean() - y
     reach = np.quantile(np.abs(np.concatenate([residual, baseline])), 0.99) or 1.0
-    bins = np.linspace(-reach, reach, 41)
+    bins = np.linspace(-reach, reach, int(np.clip(2 * np.sqrt(len(y)), 8, 40)) + 1)
     right.hist(np.clip(baseline, -reach, reach), bins, color=REFERENCE, alpha=0.5, label="mean predictor")
     right.hist(np.clip(residual, -reach, reach), bins, color=MODEL, alpha=0.7, label="model")
     right.set(xlabel=f"prediction - label ({unit})", ylabel="labels")
