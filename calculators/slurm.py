@@ -14,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -36,13 +37,13 @@ class SlurmOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time_minutes: int = Field(24 * 60, ge=1)
-    memory_GB: float = Field(8.0, gt=0)
-    cores: int = Field(1, ge=1)
-    partition: str = ""
-    account: str = ""
-    extra: list[str] = Field(default_factory=list)
-    setup: list[str] = Field(default_factory=list)
+    time_minutes: int = Field(24 * 60, ge=1, description="Wall-time limit of a job, minutes.")
+    memory_GB: float = Field(8.0, gt=0, description="Memory of a job, GB.")
+    cores: int = Field(1, ge=1, description="CPU cores of a job.")
+    partition: str = Field("", description="Partition; the cluster's default if empty.")
+    account: str = Field("", description="Account to charge; the user's default if empty.")
+    extra: list[str] = Field(default_factory=list, description="Further sbatch options, e.g. ['--nodes=2'].")
+    setup: list[str] = Field(default_factory=list, description="Shell lines before the computation (modules, ...).")
 
 
 class JobState(StrEnum):
@@ -50,6 +51,10 @@ class JobState(StrEnum):
     RUNNING = "running"
     GONE = "gone"  # Slurm answers, and has no job of this name in its queue
     UNKNOWN = "unknown"  # Slurm does not answer: draw no conclusion
+
+
+class Detached(Exception):
+    """The driver leaves while the job runs on; asked for again, the label is found by its key."""
 
 
 class SlurmError(RuntimeError):
@@ -189,12 +194,20 @@ class SlurmQueue:
         )
 
     def label(
-        self, work: Work, folder: str | Path, on_event: Callable[[dict[str, Any]], None] | None = None
+        self,
+        work: Work,
+        folder: str | Path,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        leave: threading.Event | None = None,
     ) -> Label:
         """Submit or attach, and wait for the label. The driver may be killed and call this again at any time.
 
         `on_event` gets {"stage": "queue", "state": "waiting", "job": "123"} whenever that changes.
+
+        Raises:
+            Detached: `leave` was set; the job runs on.
         """
+        leave = leave or threading.Event()
         done = finished(Path(folder), label_key(work))
         if done is not None:
             return done
@@ -204,7 +217,8 @@ class SlurmQueue:
             if on_event is not None and state is not last:
                 on_event({"stage": "queue", "state": state.value, "job": job_id})
             last = state
-            time.sleep(self.poll_s)
+            if leave.wait(self.poll_s):
+                raise Detached(job_id)
         return label
 
     def cancel(self, work: Work) -> None:

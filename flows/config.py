@@ -14,6 +14,7 @@ from agent.acquisition import AcquisitionConfig
 from agent.clusters import ClusterConfig
 from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
+from calculators.slurm import SlurmOptions
 from flows.errors import ConfigError
 
 
@@ -51,7 +52,10 @@ class LabelSection(Section):
         ["chgnet"], min_length=1, description="Tried in this order; the first one's fidelity is the target."
     )
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
-    workers: int = Field(2, ge=1, le=512, description="Labels computed side by side, each in its own process.")
+    scheduler: Literal["local", "slurm"] = Field(
+        "local", description="Where these calculators run: worker processes here, or one Slurm job per label."
+    )
+    workers: int = Field(2, ge=1, le=512, description="Labels computed side by side: processes here, or Slurm jobs.")
     threads: int = Field(1, ge=1, le=256, description="CPU threads per worker.")
     timeout_min: float = Field(60.0, gt=0, description="Wall-time limit of one attempt, minutes.")
     retries: int = Field(2, ge=0, le=100, description="Further attempts after a transient failure or a time limit.")
@@ -104,6 +108,7 @@ class Config(Section):
     clusters: ClusterConfig = Field(default_factory=ClusterConfig)
     pretrain: PretrainSection = Field(default_factory=PretrainSection)
     label: LabelSection = Field(default_factory=LabelSection)
+    slurm: SlurmOptions = Field(default_factory=SlurmOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
     stopping: StoppingConfig = Field(default_factory=StoppingConfig)

@@ -93,6 +93,7 @@ def run_campaign(config: Config, console: Console) -> None:
     from calculators.supervisor import WorkerPool
     from flows.campaign import Campaign
     from flows.candidates import build_candidates
+    from flows.engines import Engines
     from flows.export import export
     from flows.progress import Reporter
 
@@ -110,9 +111,11 @@ def run_campaign(config: Config, console: Console) -> None:
         candidates.write(folder / "space.csv")
         stage = stack.enter_context(_stage(config, console))
         pool = stack.enter_context(WorkerPool(config.label.workers, config.label.threads))
+        interrupted = threading.Event()
+        engine = Engines.of(config, pool, interrupted)
         reporter = stack.enter_context(Reporter(console).running())
-        campaign = Campaign(config, candidates, ledger, pool, reporter, stage)
-        with _interruptible(campaign.interrupted, pool):
+        campaign = Campaign(config, candidates, ledger, engine, reporter, stage, interrupted)
+        with _interruptible(interrupted, pool):
             try:
                 reason = campaign.run()
             except KeyboardInterrupt as interrupt:

@@ -1,0 +1,55 @@
+"""A campaign whose labels are real Slurm jobs: the driver is killed, the jobs run on, nothing is submitted twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.test_kill import MOMENTS, REPOSITORY, content, finish, kill_when, start
+from tests.flows.toy import write_toy
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))) or os.geteuid() != 0,
+        reason="needs root and Debian's slurmctld, slurmd, slurm-client and munge",
+    ),
+]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "slurm"
+    script = REPOSITORY / "tests" / "calculators" / "slurm_one_node.sh"
+    done = subprocess.run(["bash", str(script), str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    yield folder
+    for daemon in ("slurmctld", "slurmd"):
+        os.kill(int((folder / f"{daemon}.pid").read_text()), signal.SIGTERM)
+
+
+def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
+    path = write_toy(tmp_path, rounds=2)
+    text = path.read_text().replace("[label]\n", '[label]\nscheduler = "slurm"\n')
+    path.write_text(text + "\n[slurm]\ntime_minutes = 5\nmemory_GB = 2.0\n")
+    ledger = tmp_path / "toy" / "ledger.sqlite"
+    first = start("run", "toy.toml", cwd=tmp_path)
+    assert kill_when(first, ledger, MOMENTS["first label running"])
+    finish(start("resume", "toy/", cwd=tmp_path))
+    found = content(ledger)
+    assert found["campaign"] == [("finished", "the budget of 2 rounds is spent (2)")]
+    assert {row[-1] for row in found["proposals"]} == {"labelled"}
+    with sqlite3.connect(ledger) as connection:
+        keys = [key for (key,) in connection.execute("SELECT label_key FROM proposals")]
+    jobs = subprocess.run(
+        ["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(jobs.count(f"JobName={key} ") == 1 for key in keys)
