@@ -78,7 +78,10 @@ class ModelSection(Section):
     members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
     pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")
     epochs: int = Field(60, ge=1, le=10_000, description="Epochs of each fine-tuning on the target fidelity.")
-    start_from: Path | None = Field(None, description="A released CGformer checkpoint (.pth.tar) or a model folder.")
+    start_from: Path | None = Field(
+        None,
+        description="Folder of a trained ensemble (`ionloop train`) or released checkpoint (.pth.tar) to start from.",
+    )
 
 
 class LedgerSection(Section):

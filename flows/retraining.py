@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from agent.schema import LabelRow, ProposalRow
 from flows.candidates import Candidates
 from flows.config import ModelSection
-from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.graph import HostGraphs
 from models.surrogates import CompositionForest, CompositionGP
@@ -63,14 +62,11 @@ class Retrainer:
     def untrained(self) -> Any:
         candidates, config = self.candidates, self.config
         if config.kind == "cgformer":
-            store = HostGraphs(candidates.host.sites(), candidates.numbers)
-            start = None if config.start_from is None else CGformerEnsemble.load(config.start_from, store)
-            ensemble = EnsembleConfig(
-                network=CGformerConfig() if start is None else start.get_params(deep=False)["config"].network,
-                train=TrainConfig(epochs=config.epochs),
-                pretrain_epochs=config.pretrain_epochs,
-            )
-            return CGformerEnsemble(store, ensemble, config.members, self.seed, start)
+            released = config.start_from is not None and config.start_from.is_file()
+            # A released checkpoint knows graphs of exactly 12 neighbours, ours take the twelfth's whole shell.
+            store = HostGraphs(candidates.host.sites(), candidates.numbers, whole_shells=not released)
+            ensemble = EnsembleConfig(train=TrainConfig(epochs=config.epochs), pretrain_epochs=config.pretrain_epochs)
+            return CGformerEnsemble(store, ensemble, config.members, self.seed, config.start_from)
         features = np.repeat(candidates.features, candidates.orderings, axis=0)
         if config.kind == "forest":
             return CompositionForest(features, members=config.members, seed=self.seed)
@@ -93,7 +89,8 @@ class Retrainer:
         surrogate = self.untrained()
         if self.config.kind != "cgformer":
             return surrogate.pretrain(cheap.X, cheap.y)
-        settings = json.dumps([surrogate.config.to_dict(), surrogate.members, surrogate.seed], sort_keys=True)
+        start = str(self.config.start_from)
+        settings = json.dumps([surrogate.config.to_dict(), surrogate.members, surrogate.seed, start], sort_keys=True)
         digest = hashlib.sha256((settings + cheap.digest).encode()).hexdigest()[:16]
         folder = self.folder / f"pretrained-{digest}"
         if folder.exists():

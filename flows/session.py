@@ -99,6 +99,9 @@ def run_campaign(config: Config, console: Console) -> None:
 
     folder = config.folder
     _check_calculators(config)
+    start = config.model.start_from
+    if start is not None and not (start / "model.json").is_file() and not start.is_file():
+        raise UserError(f"model.start_from: {start} is no folder of a trained ensemble and no checkpoint (.pth.tar)")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def edge_view(request, tmp_path_factory) -> CampaignView:
 def views(synthetic_view, tmp_path_factory) -> dict[str, CampaignView]:
     made = {name: played(tmp_path_factory.mktemp("views"), spec) for name, spec in EDGES.items()}
     return {"whole": synthetic_view, **made}
+
+
+@pytest.fixture
+def released_checkpoint() -> Path:
+    """The published fine-tuned CGformer, which is reference data and no part of the project."""
+    named = os.environ.get("IONLOOP_SHARED")
+    shared = Path(named) if named else Path(__file__).resolve().parents[3] / "shared"
+    path = shared / "reference" / "cgformer" / "model_best-finetune.pth.tar"
+    if not path.is_file():
+        pytest.skip("no released checkpoint: neither ../shared beside the checkout nor IONLOOP_SHARED")
+    return path
