@@ -275,10 +275,10 @@ class Ledger:
         with self.transaction() as session:
             session.get_one(ProposalRow, proposal_id).state = "failed"
 
-    def failed_attempts(self, proposal_id: int, label_key: str) -> int:
-        """How often this work has failed for this proposal; attempts lost with their driver do not count."""
+    def count_attempts(self, proposal_id: int, label_key: str, state: str) -> int:
+        """How many attempts at this work for this proposal are in a state: "failed", or "lost" with their driver."""
         query = select(func.count()).where(
-            AttemptRow.proposal == proposal_id, AttemptRow.label_key == label_key, AttemptRow.state == "failed"
+            AttemptRow.proposal == proposal_id, AttemptRow.label_key == label_key, AttemptRow.state == state
         )
         with self.transaction() as session:
             return session.scalar(query) or 0

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from agent.ledger import Ledger
 from calculators.label import FailureKind, Label, Work
+from calculators.pipeline import finished
 from flows.config import LabelSection
 
 #: Failures that may end differently with the same input (DESIGN.md, rule 4).
@@ -65,7 +66,9 @@ class Labeller:
     def _attempts(self, proposal_id: int, work: Work, key: str, on_event: Progress | None) -> Label:
         """Try one calculator until it answers, refuses, or has failed too often (earlier drivers' tries count)."""
         folder = self.folder / key
-        failed = self.ledger.failed_attempts(proposal_id, key)
+        failed = self.ledger.count_attempts(proposal_id, key, "failed")
+        if not failed and self._is_local(work.calculator):
+            self._start_over(folder, key, self.ledger.count_attempts(proposal_id, key, "lost"))
         while True:
             if self.interrupted.is_set():
                 raise Interrupted
@@ -79,3 +82,17 @@ class Labeller:
             if label.ok or not retryable or failed > self.config.retries:
                 return label
             self.interrupted.wait(self.config.backoff_s * 2 ** (failed - 1))
+
+    def _is_local(self, calculator: str) -> bool:
+        """Computed by a worker of this driver, and so lost with it; a Slurm job goes on."""
+        return self.config.scheduler == "local" or calculator not in self.config.calculators
+
+    @staticmethod
+    def _start_over(folder: Path, key: str, lost: int) -> None:
+        """Set aside what a killed driver's worker left half done.
+
+        From its last band the label would converge too, but to other digits: other optimiser history, other path to
+        the same fmax. Started over it is the label of a campaign that was never killed, for minutes of work.
+        """
+        if lost and folder.exists() and finished(folder, key) is None:
+            folder.rename(folder.with_name(f"{folder.name}.lost-{lost}"))

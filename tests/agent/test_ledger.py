@@ -141,7 +141,7 @@ def test_only_an_invalid_verdict_is_remembered_as_a_label(ledger, kind):
     ledger.finish_attempt(ledger.start_attempt(one, "a" * 32, "chgnet", ""), a_failure(kind))
     assert (ledger.label("a" * 32) is not None) is (kind is FailureKind.INVALID)
     assert ledger.proposal(one).state == "pending"
-    assert ledger.failed_attempts(one, "a" * 32) == 1
+    assert ledger.count_attempts(one, "a" * 32, "failed") == 1
     assert ledger.attempts("one")[0].failure_kind == kind.value
     ledger.fail_proposal(one)
     assert ledger.counts("one") == {"failed": 1}
@@ -167,7 +167,7 @@ def test_attempts_of_a_dead_driver_are_lost_but_not_failed(ledger):
     assert ledger.close_lost_attempts("one") == 1
     assert [a.state for a in ledger.attempts("one")] == ["lost"]
     assert [a.state for a in ledger.attempts("two")] == ["running"]
-    assert ledger.failed_attempts(mine, "a" * 32) == 0
+    assert ledger.count_attempts(mine, "a" * 32, "failed") == 0
     assert ledger.close_lost_attempts("one") == 0
 
 

@@ -192,7 +192,7 @@ def test_bond_valence_label(tmp_path):
     assert label.fidelity == "bvse"
     # NASICON's framework: 0.75 to 1.05 eV in FACTS for substituted cells, E_1D <= E_2D <= E_3D.
     assert 0.6 < label.value_eV < 1.1
-    assert label.extra["E_1D_eV"] == label.value_eV
+    assert label.extra["E_3D_eV"] == label.value_eV
     assert label.extra["E_1D_eV"] <= label.extra["E_2D_eV"] <= label.extra["E_3D_eV"]
 
 
