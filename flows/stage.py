@@ -19,6 +19,9 @@ from flows.view import CampaignView
 
 log = logging.getLogger("ionloop")
 
+#: How long a busy server may take to answer (s); one that is gone refuses at once.
+PATIENCE_S = 30.0
+
 
 class Stage(Protocol):
     """Where the parts of a campaign are played: on Prefect's stage, or on none."""
@@ -112,7 +115,9 @@ class PrefectStage:
         self._guard(shown, once, f"{kind} {title}")
 
     def each(self, kind: str, titles: list[str], body: Callable[[int], None], workers: int) -> None:
-        if FlowRunContext.get() is None or not answers(self._api_url):  # mapped tasks need a flow run around them
+        if FlowRunContext.get() is None or not answers(
+            self._api_url, PATIENCE_S
+        ):  # mapped tasks need a flow run around them
             return self._bare.each(kind, titles, body, workers)
         parts = [_Once(lambda i=i: body(i)) for i in range(len(titles))]  # type: ignore[misc]
 
@@ -135,11 +140,11 @@ class PrefectStage:
         return None
 
     def publish(self, view: CampaignView, round: int) -> None:
-        if answers(self._api_url):
+        if answers(self._api_url, PATIENCE_S):
             publish_round(view, round)
 
     def _guard(self, shown: Callable[[], None], once: _Once, what: str) -> None:
-        if not answers(self._api_url):  # Prefect's client would try for minutes
+        if not answers(self._api_url, PATIENCE_S):  # Prefect's client would try for minutes
             return once()
         try:
             shown()
