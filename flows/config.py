@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,7 @@ from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
 from calculators.slurm import SlurmOptions
 from flows.errors import ConfigError
+from flows.screening_steps import ScreenSection
 
 
 class Section(BaseModel):
@@ -115,6 +116,7 @@ class Config(Section):
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
     stopping: StoppingConfig = Field(default_factory=StoppingConfig)
+    screen: ScreenSection = Field(default_factory=ScreenSection)
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     prefect: PrefectSection = Field(default_factory=PrefectSection)
 
@@ -186,10 +188,18 @@ def _explain(problem: Any) -> str:
 
 
 def _fields_at(where: list[str]) -> list[str]:
-    model: type[BaseModel] = Config
+    """The fields that are allowed at this place; what names no field (a list's index, a union's tag) chooses."""
+    models: list[type[BaseModel]] = [Config]
     for part in where:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        tagged = [model for model in models if part in [field.default for field in model.model_fields.values()]]
+        inside = [m for model in models if part in model.model_fields for m in _models_in(model.model_fields[part])]
+        models = inside or tagged or models
+    return list(models[0].model_fields) if len(models) == 1 else []
+
+
+def _models_in(part: Any) -> list[type[BaseModel]]:
+    """Every model that an annotation such as list[Annotated[A | B, ...]] speaks of."""
+    annotation = getattr(part, "annotation", part)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
