@@ -7,41 +7,31 @@ attempt. SQLite (write-ahead log) by default, PostgreSQL by URL; the same code a
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, delete, event, func, insert, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
+from agent.database import BACKENDS, LedgerError, LedgerLost, ledger_error, open_database
 from agent.schema import (
-    SCHEMA_VERSION,
     AttemptRow,
-    Base,
     CampaignRow,
     EventRow,
     LabelRow,
-    Meta,
     PredictionRow,
     ProposalRow,
     RoundRow,
+    SynthesisRow,
     now,
 )
+from agent.stopwatch import Stopwatches
 from calculators.label import Failure, FailureKind, Label
-
-#: The databases that a ledger can live in, with the INSERT that knows "unless it is there already".
-BACKENDS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-#: Statements by which one process at a time may create the tables.
-ONE_CREATOR = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7136112)"}
-
-
-class LedgerError(RuntimeError):
-    """The ledger cannot be used, for a reason a person can act on."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +72,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._session = sessionmaker(engine, expire_on_commit=False)
+        self._stopwatches = Stopwatches()
 
     # --- opening ---------------------------------------------------------------------------------------
 
@@ -90,32 +81,10 @@ class Ledger:
         """Open or create. `url` is an SQLAlchemy URL or the path of an SQLite file.
 
         Raises:
-            LedgerError: unreachable, not a ledger, or written by a newer ionloop.
+            LedgerError: unreachable, not a ledger, or written by a newer ionloop. An older one is migrated, and a
+                copy of an SQLite file stays beside it.
         """
-        text = str(url) if "://" in str(url) else f"sqlite:///{Path(url).absolute()}"
-        parsed = make_url(text)
-        shown = parsed.render_as_string(hide_password=True)
-        if parsed.get_backend_name() not in BACKENDS:
-            raise LedgerError(
-                f"ledger {shown}: give the path of an SQLite file, sqlite:///... or postgresql+psycopg://..."
-            )
-        try:
-            if parsed.get_backend_name() == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, pool_pre_ping=True)
-        except ImportError as error:
-            raise LedgerError(f"ledger {shown}: {error}; `pip install 'ionloop[postgres]'` brings it") from error
-        except OSError as error:
-            raise LedgerError(f"ledger {shown}: its folder cannot be made ({error})") from error
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _sqlite_pragmas)
-        try:
-            _prepare(engine, shown)
-        except DBAPIError as error:
-            if "not a database" in str(error):
-                raise LedgerError(f"ledger {shown}: this file is no SQLite database") from error
-            raise LedgerError(f"ledger {shown}: cannot be opened ({_first_line(error)})") from error
-        return cls(engine)
+        return cls(open_database(url))
 
     def close(self) -> None:
         self.engine.dispose()
@@ -129,7 +98,24 @@ class Ledger:
         except (IntegrityError, ProgrammingError, DataError):
             raise  # a mistake of the caller, not of the database
         except DBAPIError as error:
-            raise LedgerError(f"the ledger could not be read or written: {_first_line(error)}") from error
+            raise ledger_error(error) from error
+
+    def wait(self, patience_s: float, pause_s: float = 1.0) -> None:
+        """Return as soon as the database answers (again).
+
+        Raises:
+            LedgerLost: it did not for `patience_s`.
+        """
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                with self.transaction() as session:
+                    session.execute(select(1))
+                return
+            except LedgerLost:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(pause_s)
 
     # --- campaigns -------------------------------------------------------------------------------------
 
@@ -151,13 +137,24 @@ class Ledger:
 
     def set_campaign_state(self, name: str, state: str, reason: str = "") -> None:
         ended = None if state == "running" else now()
+        if state == "running":
+            self._stopwatches.start(name)
         with self.transaction() as session:
+            self._add_driven(session, name)
             session.execute(
                 update(CampaignRow)
                 .where(CampaignRow.name == name)
                 .values(state=state, stop_reason=reason, ended=ended)
             )
             session.add(EventRow(campaign=name, kind="state", text=f"{state}: {reason}" if reason else state))
+        if state != "running":
+            self._stopwatches.stop(name)
+
+    def _add_driven(self, session: Session, campaign: str) -> None:
+        """Add to the campaign's time of work what has passed since the last time, if this process drives it."""
+        if seconds := self._stopwatches.lap(campaign):
+            query = update(CampaignRow).where(CampaignRow.name == campaign)
+            session.execute(query.values(driven_s=CampaignRow.driven_s + seconds))
 
     def set_campaign_config(self, name: str, config: dict[str, Any], text: str) -> None:
         """Replace the configuration of a campaign that is resumed with a changed one, and say so."""
@@ -194,6 +191,7 @@ class Ledger:
                 for rank, line in enumerate(ranking, start=1)
             )
             session.add(EventRow(campaign=campaign, kind="decision", text=summary))
+            self._add_driven(session, campaign)
 
     def rounds(self, campaign: str) -> Sequence[RoundRow]:
         with self.transaction() as session:
@@ -242,7 +240,9 @@ class Ledger:
             row = AttemptRow(proposal=proposal_id, label_key=label_key, calculator=calculator, folder=folder)
             session.add(row)
             session.flush()
-            return row.id
+            attempt = row.id
+        self._stopwatches.start(attempt)
+        return attempt
 
     def finish_attempt(self, attempt_id: int, label: Label) -> Label:
         """End an attempt together with what it found, in one transaction.
@@ -257,6 +257,7 @@ class Ledger:
             attempt = session.get_one(AttemptRow, attempt_id)
             proposal = session.get_one(ProposalRow, attempt.proposal)
             attempt.ended = now()
+            attempt.seconds = self._stopwatches.stop(attempt_id)
             attempt.folder = label.folder or attempt.folder
             attempt.state = "succeeded" if label.ok else "failed"
             if label.failure is not None:
@@ -268,6 +269,8 @@ class Ledger:
             if label.ok:
                 proposal.state = "labelled"
                 proposal.label_key = label.key  # a fallback's label has its own key
+            session.flush()
+            self._add_driven(session, proposal.campaign)  # last: its row is the one that every label wants
         return label
 
     def fail_proposal(self, proposal_id: int) -> None:
@@ -357,6 +360,33 @@ class Ledger:
             rows = session.execute(query.group_by(ProposalRow.state))
             return {state: count for state, count in rows.tuples()}
 
+    # --- what people made of it -------------------------------------------------------------------------
+
+    def add_synthesis_outcome(
+        self, campaign: str, composition: str, formula: str, outcome: str, who: str, note: str = ""
+    ) -> None:
+        """Somebody has tried to make a composition; each try is a row of its own.
+
+        Args:
+            outcome: in words, such as "pure", "impurities", "no NASICON phase".
+        """
+        with self.transaction() as session:
+            session.add(
+                SynthesisRow(
+                    campaign=campaign, composition=composition, formula=formula, outcome=outcome, who=who, note=note
+                )
+            )
+            text = f"{who}: {formula} was made, with the outcome {outcome}" + (f" ({note})" if note else "")
+            session.add(EventRow(campaign=campaign, kind="add-outcome", who=who, text=text))
+
+    def synthesis_outcomes(self, campaign: str | None = None) -> Sequence[SynthesisRow]:
+        """Outcomes of one campaign, or of all that share this ledger, oldest first."""
+        query = select(SynthesisRow).order_by(SynthesisRow.id)
+        if campaign is not None:
+            query = query.where(SynthesisRow.campaign == campaign)
+        with self.transaction() as session:
+            return session.scalars(query).all()
+
     # --- events ----------------------------------------------------------------------------------------
 
     def log(self, campaign: str, kind: str, text: str, who: str = "ionloop", **data: Any) -> None:
@@ -401,38 +431,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _json(part) for key, part in value.items()}
     return [_json(part) for part in value] if isinstance(value, list) else value
-
-
-def _sqlite_pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _prepare(engine: Engine, shown: str) -> None:
-    """Create the tables of an empty database, or check the version of an existing ledger."""
-    if not inspect(engine).get_table_names():
-        _create(engine)
-    if "meta" not in inspect(engine).get_table_names():
-        raise LedgerError(f"ledger {shown}: this database holds other tables and no ledger; give another one")
-    with Session(engine) as session:
-        version = int(session.get_one(Meta, "schema_version").value)
-    if version > SCHEMA_VERSION:
-        raise LedgerError(
-            f"ledger {shown}: written by a newer ionloop (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "update ionloop"
-        )
-
-
-def _create(engine: Engine) -> None:
-    """Create all tables in one transaction, whoever else tries the same and whatever kills us."""
-    with engine.connect() as connection, connection.begin():
-        connection.exec_driver_sql(ONE_CREATOR[engine.dialect.name])
-        if not inspect(connection).get_table_names():
-            Base.metadata.create_all(connection)
-            connection.execute(insert(Meta).values(key="schema_version", value=str(SCHEMA_VERSION)))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error.__cause__ or error).splitlines()[0]

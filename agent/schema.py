@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def now() -> datetime:
@@ -44,6 +44,7 @@ class CampaignRow(Base):
     stop_reason: Mapped[str] = mapped_column(Text, default="")
     created: Mapped[datetime] = mapped_column(default=now)
     ended: Mapped[datetime | None]
+    driven_s: Mapped[float] = mapped_column(default=0.0)  # time that a driver was at work, by the monotonic clock
 
 
 class RoundRow(Base):
@@ -106,6 +107,7 @@ class AttemptRow(Base):
     folder: Mapped[str] = mapped_column(Text, default="")
     started: Mapped[datetime] = mapped_column(default=now)
     ended: Mapped[datetime | None]
+    seconds: Mapped[float | None]  # by the monotonic clock; None while it runs, or if it was lost
 
 
 class LabelRow(Base):
@@ -138,6 +140,22 @@ class PredictionRow(Base):
     sigma_eV: Mapped[float | None]  # None where nothing tells how far a value may be off
     source: Mapped[str] = mapped_column(String(16))  # label, prediction
     orderings: Mapped[int]  # how many orderings stand behind the value
+
+
+class SynthesisRow(Base):
+    """One try at making a composition: what came of it, and who says so."""
+
+    __tablename__ = "synthesis_outcomes"
+    __table_args__ = (Index("ix_synthesis_outcomes", "campaign", "composition"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    campaign: Mapped[str] = mapped_column(ForeignKey("campaigns.name"))
+    composition: Mapped[str] = mapped_column(String(256))  # Composition.key
+    formula: Mapped[str] = mapped_column(String(256))
+    outcome: Mapped[str] = mapped_column(Text)
+    who: Mapped[str] = mapped_column(String(128))
+    time: Mapped[datetime] = mapped_column(default=now)
+    note: Mapped[str] = mapped_column(Text, default="")
 
 
 class EventRow(Base):

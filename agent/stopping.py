@@ -22,7 +22,9 @@ class StoppingConfig(BaseModel):
     max_calculator_hours: float | None = Field(
         None, gt=0, description="Hours of calculator time, all labels together."
     )
-    max_wall_hours: float | None = Field(None, gt=0, description="Hours since the campaign began.")
+    max_wall_hours: float | None = Field(
+        None, gt=0, description="Hours that a driver has been at work; pauses do not count."
+    )
     target_eV: float | None = Field(None, description="A barrier at or below this (eV) has been labelled.")
     min_improvement_probability: float | None = Field(
         None,
@@ -44,7 +46,7 @@ class Progress:
         labels: labels at the target fidelity so far.
         rounds: rounds completed.
         calculator_hours: calculator time so far.
-        wall_hours: time since the campaign began.
+        wall_hours: time that a driver has been at work on it.
         best_eV: lowest label so far.
         improvement: largest probability of improvement over the space, one entry per round, oldest first.
         candidates_left: compositions that could still be asked for.
@@ -99,7 +101,7 @@ def should_stop(config: StoppingConfig, progress: Progress) -> StopReason | None
         ("labels", progress.labels, config.max_labels, "labels"),
         ("rounds", progress.rounds, config.max_rounds, "rounds"),
         ("hours", progress.calculator_hours, config.max_calculator_hours, "calculator hours"),
-        ("wall-time", progress.wall_hours, config.max_wall_hours, "hours since the start"),
+        ("wall-time", progress.wall_hours, config.max_wall_hours, "hours of work"),
     ]
     for rule, spent, budget, unit in budgets:
         if budget is not None and spent >= budget:

@@ -18,7 +18,7 @@ import numpy as np
 from agent.acquisition import Proposal, propose
 from agent.learner import CandidatePool, CompositionEstimator, Observation
 from agent.ledger import Ledger, NewProposal, Ranked
-from agent.schema import ProposalRow, RoundRow, now
+from agent.schema import ProposalRow, RoundRow
 from agent.scores import probability_of_improvement
 from agent.stopping import Progress, StopReason, should_stop
 from calculators.label import Work
@@ -309,14 +309,14 @@ class Campaign:
         rounds = self.ledger.rounds(self.name)
         labelled, pending = self._asked()
         attempts = self.ledger.attempts(self.name)
-        seconds = sum((a.ended - a.started).total_seconds() for a in attempts if a.ended is not None)
+        seconds = sum(a.seconds or 0.0 for a in attempts)
         asked = {o.composition for o in labelled} | {composition for composition, _ in pending}
         ended = [a for a in attempts if a.state in ("succeeded", "failed")]
         return Progress(
             labels=len(labelled),
             rounds=sum(r.state == "done" and r.number != PRETRAINING for r in rounds),
             calculator_hours=seconds / 3600,
-            wall_hours=0.0 if row is None else (now() - row.created).total_seconds() / 3600,
+            wall_hours=0.0 if row is None else row.driven_s / 3600,
             best_eV=min((o.value_eV for o in labelled), default=None),
             improvement=[r.metrics["improvement"] for r in rounds if "improvement" in r.metrics],
             candidates_left=int(self._pool().allowed.sum()) - len(asked),

@@ -1,0 +1,82 @@
+"""How fast a campaign finds what it looks for, and what random choice would have found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from flows.acquisitions import Acquisition
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What labelling compositions at random would find: a normal distribution of the target value."""
+
+    mean_eV: float
+    sigma_eV: float
+    source: str  # where it was estimated from, for the legend
+    sample: int | None = None  # labels it was estimated from, if it was
+
+    def best_eV(self, labels: int) -> Floats:
+        """Expected lowest value after 1, 2, ..., `labels` random labels (eV)."""
+        return self.mean_eV + self.sigma_eV * _expected_minimum(labels)
+
+    def best_error_eV(self, labels: int) -> Floats | None:
+        """Standard error of `best_eV`, from the sampling errors of a normal's mean and sigma (eV)."""
+        if self.sample is None:
+            return None
+        variance = 1 / self.sample + _expected_minimum(labels) ** 2 / (2 * (self.sample - 1))
+        return np.asarray(self.sigma_eV * np.sqrt(variance), dtype=np.float64)
+
+    def found(self, labels: int, target_eV: float) -> Floats:
+        """Expected number of random labels at or below the target after 1, 2, ..., `labels` of them."""
+        share = float(ndtr((target_eV - self.mean_eV) / self.sigma_eV))
+        return np.arange(1, labels + 1, dtype=np.float64) * share
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Progress along the target labels, in the order in which they were proposed."""
+
+    labels: tuple[Acquisition, ...]
+    value_eV: Floats
+    best_eV: Floats  # lowest converged value so far; NaN before the first one
+    found: NDArray[np.int64]  # distinct compositions at or below the target so far; zeros without a target
+    target_eV: float | None
+    reference: Reference | None
+
+    @classmethod
+    def of(cls, labels: tuple[Acquisition, ...], target_eV: float | None, reference: Reference | None) -> Discovery:
+        values = np.array([a.value_eV for a in labels], dtype=float)
+        converged = np.array([a.converged for a in labels], dtype=bool)
+        lowest = np.minimum.accumulate(np.where(converged, values, np.inf)) if len(values) else values
+        seen, found = set[str](), []
+        for acquisition, value in zip(labels, values, strict=True):
+            if target_eV is not None and acquisition.converged and value <= target_eV:
+                seen.add(acquisition.composition)
+            found.append(len(seen))
+        return cls(
+            labels=labels,
+            value_eV=values,
+            best_eV=np.where(np.isfinite(lowest), lowest, np.nan),
+            found=np.array(found, dtype=np.int64),
+            target_eV=target_eV,
+            reference=reference,
+        )
+
+
+def _expected_minimum(draws: int) -> Floats:
+    """Expectation of the smallest of 1, 2, ..., `draws` standard normal numbers.
+
+    It is the integral of (1 - F)^n over x > 0 minus that of 1 - (1 - F)^n over x < 0, here on a fine grid.
+    """
+    low, high = -9.0, 9.0
+    x = np.linspace(low, high, 3601)
+    points = np.unique(np.geomspace(1, max(draws, 1), 200).astype(int))
+    expected = [low + float(np.trapezoid(ndtr(-x) ** n, x)) for n in points]
+    return np.interp(np.arange(1, draws + 1), points, expected)
