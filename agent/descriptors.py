@@ -125,7 +125,7 @@ def _statistics(elements: NDArray[np.int64], weights: Floats) -> Floats:
 
 
 @cache
-def _ion(element: str, valence: int) -> tuple[float, float]:
+def ion_properties(element: str, valence: int) -> tuple[float, float]:
     """Radius (Å, sixfold; the tabulated one of another valence if this is missing) and Pauling
     electronegativity.
     """
@@ -141,6 +141,6 @@ def _entropy_paper(block: list[Composition]) -> Floats:
     for composition in block:
         count = np.array([n for _, n in composition.amounts], dtype=float)
         fraction = count / count.sum()
-        ions = np.array([(*_ion(e, v), v) for e, v in composition.valences])
+        ions = np.array([(*ion_properties(e, v), v) for e, v in composition.valences])
         rows.append([*(fraction @ ions), composition.entropy_R])
     return np.array(rows)

@@ -6,8 +6,8 @@
 `quaternary`: one random ordering each of compositions drawn from the 735 of Fu et al. (four elements 1:1:1:1 on the
 Zr sites, Li 2.5-3.5). `orderings`: the 24 ways in which the four elements of their benchmark composition
 Li2.5Zr0.5Ta0.5Hf0.5Ti0.5Si2PO12 can sit on four Zr sites. Both in the primitive cell (2 formula units; the paper's
-supercell has 8), relaxed (cell and atoms) with the pretrained CHGNet 0.3.0; the paper fine-tuned it first. One line of JSON per structure; what is in the file already
-is not computed again.
+supercell has 8), relaxed (cell and atoms) with the pretrained CHGNet 0.3.0; the paper fine-tuned it first. One line
+of JSON per structure; what is in the file already is not computed again.
 
 The target is the bond-valence percolation barrier of the relaxed framework (eV), not a mean squared displacement:
 100 ps of molecular dynamics for each of 172 structures, as in the paper, is out of reach of a CPU.

@@ -10,12 +10,13 @@ import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from agent.acquisition import Proposal, propose
+from agent.formula import Occupation, descriptor_table
 from agent.learner import CandidatePool, CompositionEstimator, Observation
 from agent.ledger import Ledger, NewProposal, Ranked
 from agent.schema import ProposalRow, RoundRow
@@ -26,7 +27,10 @@ from calculators.pipeline import label_key
 from calculators.registry import find
 from flows.candidates import Candidates
 from flows.config import Config
+from flows.errors import as_user_error
 from flows.labelling import Engine, Labeller
+from flows.outcomes import EVENT as OUTCOME_EVENT
+from flows.outcomes import PhaseClassifier, told
 from flows.progress import Reporter, stage_note
 from flows.quality import prospective_quality
 from flows.retraining import Examples, Retrainer
@@ -103,6 +107,10 @@ class Campaign:
         calculator = config.pretrain.calculator if number == PRETRAINING else config.label.calculators[0]
         rows = [self._row(proposal, calculator) for proposal in proposals]
         summary = self._summary(number, proposals)
+        if (classifier := self._phase_classifier()) is not None:
+            passing = int(classifier.allowed(*self._occupations).sum())
+            total = len(self.candidates.compositions)
+            summary += f"; {passing:,} of {total:,} compositions are synthesizable by {classifier}"
         self.ledger.begin_round(self.name, number, rows, summary)
         self._say(summary)
 
@@ -149,7 +157,24 @@ class Campaign:
         candidates = self.candidates
         allowed = np.ones(len(candidates.compositions), dtype=bool)
         allowed[self._edited("exclude")] = False
+        if (classifier := self._phase_classifier()) is not None:
+            allowed &= classifier.allowed(*self._occupations)
         return CandidatePool.of(candidates.compositions, candidates.clusters.labels, candidates.orderings, allowed)
+
+    def _phase_classifier(self) -> PhaseClassifier | None:
+        """Trained on all outcomes known by now, if only synthesizable compositions are to be proposed."""
+        section = self.config.synthesizability
+        if not section.only:
+            return None
+        added = told(self.ledger.events(self.name, OUTCOME_EVENT))
+        with as_user_error():
+            return PhaseClassifier.of(section, self.candidates.host, added, self.config.campaign.seed)
+
+    @cached_property
+    def _occupations(self) -> tuple[list[Occupation], np.ndarray]:
+        """The substituted sublattice of every composition, and its descriptors (n, 4)."""
+        occupations = [Occupation.of(composition) for composition in self.candidates.compositions]
+        return occupations, descriptor_table(occupations)
 
     def _edited(self, kind: str) -> list[int]:
         """Compositions that a person has pinned or excluded."""

@@ -16,6 +16,7 @@ from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
 from calculators.slurm import SlurmOptions
 from flows.errors import ConfigError
+from flows.outcomes import SynthesizabilitySection
 from flows.screening_steps import ScreenSection
 
 
@@ -115,6 +116,7 @@ class Config(Section):
     slurm: SlurmOptions = Field(default_factory=SlurmOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
+    synthesizability: SynthesizabilitySection = Field(default_factory=SynthesizabilitySection)
     stopping: StoppingConfig = Field(default_factory=StoppingConfig)
     screen: ScreenSection = Field(default_factory=ScreenSection)
     ledger: LedgerSection = Field(default_factory=LedgerSection)

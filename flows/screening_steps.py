@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
+from flows.screening_synthesizability import SynthesizableStep
 
 
 class BarrierStep(Step):
@@ -73,7 +74,7 @@ class ClusterStep(Step):
         ]
 
 
-AnyStep = Annotated[BarrierStep | ClusterStep, Field(discriminator="step")]
+AnyStep = Annotated[BarrierStep | ClusterStep | SynthesizableStep, Field(discriminator="step")]
 
 
 def paper_steps() -> list[AnyStep]:

@@ -16,13 +16,13 @@ Floats = NDArray[np.float64]
 MODEL, REFERENCE, SECOND = "#1f6f8b", "#9a9a9a", "#d1495b"
 
 
-def _finish(figure: Figure, path: Path) -> Path:
+def finish(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     return path
 
 
-def _tidy(axes: object) -> None:
+def tidy(axes: object) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)  # type: ignore[attr-defined]
 
@@ -43,8 +43,8 @@ def loss_curves(histories: list[History], path: Path, unit: str = "eV") -> Path:
     if not validation.lines:
         validation.text(0.5, 0.5, "no labels held out", transform=validation.transAxes, ha="center")
     for axes in (loss, validation):
-        _tidy(axes)
-    return _finish(figure, path)
+        tidy(axes)
+    return finish(figure, path)
 
 
 def parity(
@@ -73,8 +73,8 @@ def parity(
     right.set(xlabel=f"prediction - label ({unit})", ylabel="labels")
     right.legend(frameon=False, fontsize=9)
     for axes in (left, right):
-        _tidy(axes)
-    return _finish(figure, path)
+        tidy(axes)
+    return finish(figure, path)
 
 
 def calibration(y: Floats, mean: Floats, sigmas: dict[str, Floats], path: Path) -> Path:
@@ -91,8 +91,8 @@ def calibration(y: Floats, mean: Floats, sigmas: dict[str, Floats], path: Path) 
         xlabel="expected share in the interval", ylabel="observed share", xlim=(0, 1), ylim=(0, 1), aspect="equal"
     )
     axes.legend(frameon=False, fontsize=9)
-    _tidy(axes)
-    return _finish(figure, path)
+    tidy(axes)
+    return finish(figure, path)
 
 
 def comparison(names: list[str], folds: list[Floats], path: Path, reference: float, unit: str = "eV") -> Path:
@@ -106,5 +106,5 @@ def comparison(names: list[str], folds: list[Floats], path: Path, reference: flo
     axes.text(len(names) - 0.5, reference, "mean predictor", ha="right", va="bottom", fontsize=8, color="#666666")
     axes.set_xticks(range(len(names)), names, rotation=25, ha="right")
     axes.set(ylabel=f"MAE, test folds ({unit})", ylim=(0, None))
-    _tidy(axes)
-    return _finish(figure, path)
+    tidy(axes)
+    return finish(figure, path)

@@ -1,4 +1,4 @@
-"""The structural features of Fu et al. (high-entropy Li3Zr2Si2PO12): what a relaxed framework looks like, in 17 numbers.
+"""The structural features of Fu et al. (high-entropy LZSP): what a relaxed framework looks like, in 17 numbers.
 
 mobile ions per formula unit; cell volume and lengths; and for each kind of cation X (mobile ion, substituted
 sublattice, Si, P): mean and spread of the continuous symmetry measure of its XO_n polyhedra, and the X-O distance at
@@ -161,7 +161,7 @@ def feature_sets(columns: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def entropy_R(symbols: Iterable[str]) -> float:
-    """Configurational entropy -sum(x ln x) of a sublattice (units of the gas constant R), from its elements by site."""
+    """Configurational entropy -sum(x ln x) of a sublattice (units of R), from its elements site by site."""
     _, counts = np.unique(list(symbols), return_counts=True)
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum()) + 0.0
