@@ -22,7 +22,6 @@ from agent.formula import FOUR_DESCRIPTORS, Occupation, descriptor_table, read_f
 from agent.hosts import Host
 from agent.ledger import Ledger
 from agent.schema import EventRow
-from models import synthesizability
 
 Outcome = Literal["pure", "impure"]
 OUTCOMES: tuple[Outcome, Outcome] = ("pure", "impure")
@@ -165,12 +164,16 @@ class PhaseClassifier:
         Raises:
             FileNotFoundError, ValueError: the table is unusable, or nothing can be learned from it.
         """
+        from models import synthesizability  # all of scikit-learn's classifiers: only who asks for one waits for them
+
         outcomes = read_outcomes(section.table, host).joined(added_outcomes(added, host))
         model = synthesizability.fit(outcomes.descriptors, outcomes.pure, section.classifier, seed)
         return cls(section, outcomes, model)
 
     def probability(self, descriptors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) probability of a single phase, from `FOUR_DESCRIPTORS` (n, 4)."""
+        from models import synthesizability
+
         return synthesizability.probability_pure(self.model, descriptors)
 
     def allowed(self, occupations: Sequence[Occupation], descriptors: NDArray[np.float64]) -> NDArray[np.bool_]:
