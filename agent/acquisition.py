@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent import diversity, scores
+from agent import diversity, replicates, scores
 from agent.composition import Composition
 from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
 
@@ -62,7 +62,14 @@ class AcquisitionConfig(BaseModel):
     max_orderings: int = Field(
         1,
         ge=1,
-        description="Label up to so many orderings of one composition where that is worth more than a new one.",
+        description="Label up to so many orderings of one composition where one more is worth more (knowledge gradient) "
+        "than the new composition in whose place it would come.",
+    )
+    repeat_from: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of the budget after which further orderings may be asked for: first find, then confirm.",
     )
 
 
@@ -144,7 +151,7 @@ def propose(
 
     _check(pool, batch, labelled, pending, pinned)
     rng = rng or np.random.default_rng(0)
-    candidates = _candidates(pool, config, labelled, pending)
+    candidates = _candidates(pool, config if progress >= config.repeat_from else _once(config), labelled, pending)
     known = _known(labelled, pending)
     pins = [i for i in dict.fromkeys(pinned) if i in set(candidates.index.tolist())][:batch]
     batch = min(batch, len(candidates.index))
@@ -192,10 +199,16 @@ def query_strategy(
             chosen = _with_pins(order, candidates.index, pins, n_instances)
             return chosen, {"score": score, "mean": mean, "sigma": sigma}
         mean, sigma = _predict(estimator, X)
-        mean, sigma = _replicated(candidates, known, mean, sigma)
+        scatter = replicates.scatter_eV(known.values)
+        mean, sigma = replicates.posterior(mean, sigma, candidates.index, known.values, scatter)
+        gain = replicates.knowledge_gradient(mean, sigma, scatter)
+        again = candidates.replicates > 0
         best = _best(estimator, pool, known, mean)
         score = _score(config, estimator, X, mean, sigma, best, n_instances, rng, progress)
         order = diversity.best_first(score, rng)
+        order = np.concatenate(
+            [order[~again[order]], order[again[order]]]
+        )  # further orderings come by their own rule
         if config.diversity == "none":
             chosen = order[:n_instances]
         elif config.diversity == "cluster-quota":
@@ -209,8 +222,9 @@ def query_strategy(
                 about = pool.rows[known.index]
                 seen = estimator.embed(about) if len(about) else np.empty((0, embedded.shape[1]))
                 chosen = diversity.lcmd_of_top(order, embedded, n_instances, config.beta, seen)
+        chosen = replicates.exchanged(chosen, gain, again)
         chosen = _with_pins(chosen, candidates.index, pins, n_instances)
-        return chosen, {"score": score, "mean": mean, "sigma": sigma}
+        return chosen, {"score": score, "mean": mean, "sigma": sigma, "gain": gain}
 
     return strategy
 
@@ -261,28 +275,6 @@ def _best(estimator: CompositionEstimator, pool: CandidatePool, known: _Known, m
     return float(np.asarray(estimator.predict(pool.rows[labelled])).min())
 
 
-def _replicated(candidates: _Candidates, known: _Known, mean: Floats, sigma: Floats) -> tuple[Floats, Floats]:
-    """For compositions that have labels: their own mean and standard error join the model's
-    (precision-weighted).
-
-    The spread between orderings is pooled over all compositions with several; without any, the model's word
-    stands.
-    """
-    groups = [np.array(v) for v in known.values.values() if len(v) > 1]
-    if not groups or not candidates.replicates.any():
-        return mean, sigma
-    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / sum(len(g) - 1 for g in groups)
-    mean, sigma = mean.copy(), sigma.copy()
-    for position in np.flatnonzero(candidates.replicates):
-        values = known.values[int(candidates.index[position])]
-        noise = max(within / len(values), 1e-12)
-        prior = max(sigma[position] ** 2, 1e-12)
-        weight = prior / (prior + noise)
-        mean[position] = weight * np.mean(values) + (1 - weight) * mean[position]
-        sigma[position] = np.sqrt(prior * noise / (prior + noise))
-    return mean, sigma
-
-
 def _stratified(
     pool: CandidatePool, candidates: _Candidates, known: _Known, batch: int, rng: np.random.Generator
 ) -> Ints:
@@ -309,6 +301,10 @@ def _with_pins(chosen: Ints, index: Ints, pins: Sequence[int], batch: int) -> In
         return chosen[:batch]
     first = np.array([int(np.flatnonzero(index == pin)[0]) for pin in pins], dtype=np.int64)
     return np.concatenate([first, chosen[~np.isin(chosen, first)]])[:batch]
+
+
+def _once(config: AcquisitionConfig) -> AcquisitionConfig:
+    return config.model_copy(update={"max_orderings": 1})
 
 
 def _candidates(
@@ -369,7 +365,11 @@ def _proposal(
     if index in pins:
         words = "pinned by a person"
     elif candidates.replicates[position]:
-        words += f"; ordering {int(candidates.ordering[position]) + 1} of a composition already labelled"
+        gain = 1000 * float(metrics["gain"][position]) if "gain" in metrics else np.nan
+        words = (
+            f"ordering {int(candidates.ordering[position]) + 1} of a labelled composition: one more label is worth "
+            f"{gain:.2g} meV (knowledge gradient), more than a new composition; so far {mean:.3f} ± {sigma:.3f} eV"
+        )
     if cluster not in seen:
         words += f"; first label in cluster {cluster}"
     ordering = int(candidates.ordering[position])

@@ -32,7 +32,7 @@ from flows.labelling import Engine, Labeller
 from flows.outcomes import EVENT as OUTCOME_EVENT
 from flows.outcomes import PhaseClassifier, told
 from flows.progress import Reporter, stage_note
-from flows.quality import prospective_quality
+from flows.quality import held_out_quality, prospective_quality
 from flows.retraining import Examples, Retrainer
 from flows.stage import Stage, current_run_id, tell
 from flows.view import CampaignView
@@ -282,7 +282,7 @@ class Campaign:
     def _retrain(self, number: int) -> None:
         self.surrogate = self._train(number)
         labelled = self.ledger.labels(self.name, self.target)
-        metrics: dict[str, Any] = prospective_quality(labelled)
+        metrics: dict[str, Any] = prospective_quality(labelled) | held_out_quality(self.surrogate)
         ranking: list[Ranked] = []
         if self.surrogate is not None and labelled:  # before that the model speaks of the cheap fidelity
             mean, sigma = self._predict_space()

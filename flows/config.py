@@ -80,6 +80,11 @@ class ModelSection(Section):
     members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
     pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")
     epochs: int = Field(60, ge=1, le=10_000, description="Epochs of each fine-tuning on the target fidelity.")
+    recalibrate: bool = Field(
+        True,
+        description="Recalibrate sigma on held-out labels at every retraining, from 10 labelled compositions on; "
+        "costs three more trainings.",
+    )
     start_from: Path | None = Field(
         None,
         description="Folder of a trained ensemble (`ionloop train`) or released checkpoint (.pth.tar) to start from.",

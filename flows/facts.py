@@ -18,6 +18,8 @@ METRICS = {
     "nll": ("NLL", 2),
     "crps": ("CRPS (eV)", 3),
     "coverage_90": ("coverage of 90 % intervals", 2),
+    "held_out_coverage_90_raw": ("coverage of held-out labels, raw sigma", 2),
+    "held_out_coverage_90_recalibrated": ("the same, recalibrated", 2),
     "miscalibration_area": ("miscalibration area", 2),
 }
 

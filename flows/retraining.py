@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agent.schema import LabelRow, ProposalRow
 from flows.candidates import Candidates
 from flows.config import ModelSection
+from models.calibration import Recalibrated
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.graph import HostGraphs
 from models.surrogates import CompositionForest, CompositionGP
@@ -83,7 +84,11 @@ class Retrainer:
         if not len(target) and self.config.kind != "cgformer":  # nothing in them to be reused: a model of its own
             return self.untrained().fit(cheap.X, cheap.y)
         surrogate = self._pretrained(cheap, on_epoch) if len(cheap) else self.untrained()
-        return surrogate.fit(target.X, target.y, on_epoch) if len(target) else surrogate
+        if not len(target):
+            return surrogate
+        if self.config.recalibrate:
+            surrogate = Recalibrated.around(surrogate, seed=self.seed, group_size=self.candidates.orderings)
+        return surrogate.fit(target.X, target.y, on_epoch)
 
     def _pretrained(self, cheap: Examples, on_epoch: OnEpoch | None) -> Any:
         surrogate = self.untrained()

@@ -20,7 +20,7 @@ from mapie.regression import SplitConformalRegressor
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted
 
 from models.metrics import Metrics, evaluate
@@ -108,19 +108,34 @@ class ConformalIntervals:
 
 
 def out_of_fold(
-    estimator: Any, X: Any, y: Any, folds: int = 5, seed: int = 0, on_epoch: OnEpoch | None = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    folds: int = 5,
+    seed: int = 0,
+    on_epoch: OnEpoch | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[Floats, Floats]:
     """Mean and sigma (n,) of every label by a copy of the estimator that was trained without its fold.
 
     Pre-trained weights of the estimator are kept. Folds are random; fewer labels than folds give leave-one-out.
 
+    Args:
+        groups: (n,) labels of one group are held out together: orderings of one composition would give each other
+            away.
+
     Raises:
-        ValueError: fewer than two labels.
+        ValueError: fewer than two labels (or groups).
     """
     X, y = np.asarray(X), np.asarray(y, float)
-    if len(y) < 2:
+    kinds = len(y) if groups is None else len(np.unique(groups))
+    if kinds < 2:
         raise ValueError("cross-validation needs at least two labels")
-    splits = list(KFold(min(folds, len(y)), shuffle=True, random_state=seed).split(X))
+    folds = min(folds, kinds)
+    if groups is None:
+        splits = list(KFold(folds, shuffle=True, random_state=seed).split(X))
+    else:
+        splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(X, groups=groups))
     mean, sigma = np.zeros(len(y)), np.zeros(len(y))
     for number, (train, test) in enumerate(splits):
         fitted = copy.copy(estimator)
@@ -147,17 +162,27 @@ class Recalibrated(RegressorMixin, BaseEstimator):
         held_out_: (y, mean, recalibrated sigma), from which `intervals` conformalises.
     """
 
-    def __init__(self, estimator: Any, folds: int = 3, seed: int = 0, min_labels: int = 10):
+    def __init__(self, estimator: Any, folds: int = 3, seed: int = 0, min_labels: int = 10, group_size: int = 1):
         """
         Args:
             estimator: an ensemble or surrogate of this package.
             folds: of the cross-validation.
-            min_labels: with fewer labels sigma stays as it is and there are no metrics.
+            min_labels: with fewer labelled groups sigma stays as it is and there are no metrics.
+            group_size: so many rows in a row are one group (orderings of one composition), which is held out as a
+                whole.
         """
         self.estimator = estimator
         self.folds = folds
         self.seed = seed
         self.min_labels = min_labels
+        self.group_size = group_size
+
+    @classmethod
+    def around(cls, pretrained: Any, **settings: Any) -> Self:
+        """Of an estimator that is pre-trained already: every fit starts from what it has learned."""
+        model = cls(pretrained, **settings)
+        model.base_ = pretrained
+        return model
 
     def pretrain(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
         """Pre-train the estimator; every later fit starts from there."""
@@ -170,8 +195,11 @@ class Recalibrated(RegressorMixin, BaseEstimator):
         y = np.asarray(y, float).reshape(-1)
         base = getattr(self, "base_", None) or clone(self.estimator)
         self.scale_, self.metrics_, self.held_out_ = SigmaScale(), {}, None
-        if len(y) >= self.min_labels:
-            mean, raw = out_of_fold(base, X, y, self.folds, self.seed, on_epoch)
+        groups = np.asarray(X).reshape(len(y), -1)[:, 0] // self.group_size
+        if len(np.unique(groups)) >= self.min_labels:
+            mean, raw = out_of_fold(
+                base, X, y, self.folds, self.seed, on_epoch, groups if self.group_size > 1 else None
+            )
             self.scale_ = SigmaScale.fitted(mean - y, raw)
             sigma = self.scale_(raw)
             self.metrics_ = {"raw": evaluate(y, mean, raw), "recalibrated": evaluate(y, mean, sigma)}
@@ -228,6 +256,7 @@ class Recalibrated(RegressorMixin, BaseEstimator):
             "folds": self.folds,
             "seed": self.seed,
             "min_labels": self.min_labels,
+            "group_size": self.group_size,
         }
         (Path(folder) / "calibration.json").write_text(json.dumps(facts) + "\n")
 
@@ -238,7 +267,7 @@ class Recalibrated(RegressorMixin, BaseEstimator):
         if not path.is_file():
             raise FileNotFoundError(f"{folder}: no calibration here (calibration.json is missing)")
         facts = json.loads(path.read_text())
-        model = cls(estimator, facts["folds"], facts["seed"], facts["min_labels"])
+        model = cls(estimator, facts["folds"], facts["seed"], facts["min_labels"], facts.get("group_size", 1))
         model.estimator_, model.scale_ = estimator, SigmaScale(**facts["scale"])
         if hasattr(estimator, "pretrained_"):
             model.base_ = estimator

@@ -250,10 +250,12 @@ def test_a_promising_composition_is_asked_for_again_where_orderings_spread():
     once = propose(model, pool, AcquisitionConfig(strategy="lcb", diversity="none"), 5, noisy, rng=RNG(0))
     assert best not in {p.index for p in once}
     config = AcquisitionConfig(strategy="lcb", diversity="none", max_orderings=3)
-    again = {p.index: p for p in propose(model, pool, config, 5, noisy, rng=RNG(0))}
+    early = propose(model, pool, config, 5, noisy, rng=RNG(0), progress=0.5)
+    assert [p.index for p in early] == [p.index for p in once], "before `repeat_from` only new ones"
+    again = {p.index: p for p in propose(model, pool, config, 5, noisy, rng=RNG(0), progress=0.8)}
     assert again[best].ordering == 1
-    assert "ordering 2 of a composition already labelled" in again[best].reason
-    waiting = propose(model, pool, config, 5, noisy, [(best, 1)], rng=RNG(0))
+    assert "ordering 2 of a labelled composition: one more label is worth" in again[best].reason
+    waiting = propose(model, pool, config, 5, noisy, [(best, 1)], rng=RNG(0), progress=0.8)
     assert best not in {p.index for p in waiting}
 
 

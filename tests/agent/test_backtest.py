@@ -154,7 +154,9 @@ def test_replicates_are_noise_and_the_truth_is_their_mean(tmp_path):
     base = BacktestConfig(strategies=["lcb"], seeds=1, batch=5, initial=10, max_labels=40)
     once = run_backtest(table, base, tmp_path, workers=1).orders["lcb"][0]
     assert len(set(once.tolist())) == 40
-    again = base.model_copy(update={"acquisition": base.acquisition.model_copy(update={"max_orderings": 4})})
+    again = base.model_copy(
+        update={"acquisition": base.acquisition.model_copy(update={"max_orderings": 4, "repeat_from": 0.0})}
+    )
     repeated = run_backtest(table, again, tmp_path, workers=1).orders["lcb"][0]
     assert len(repeated) == 40
     assert len(set(repeated.tolist())) < 40

@@ -7,6 +7,7 @@ import pytest
 
 from flows.candidates import Candidates, build_candidates
 from flows.config import ModelSection, load_config
+from flows.quality import held_out_quality
 from flows.retraining import Examples, Retrainer
 from tests.flows.toy import write_toy
 
@@ -63,3 +64,20 @@ def test_a_campaign_may_start_from_a_released_checkpoint(
     cheap, target = examples(list(range(6))), examples([1, 3], 0.2)
     first = retrainer.train(cheap, target).predict(np.array([[0], [4]]))
     np.testing.assert_array_equal(first, retrainer.train(cheap, target).predict(np.array([[0], [4]])))
+
+
+def test_sigmas_are_recalibrated_as_soon_as_there_are_enough_labels(candidates: Candidates, tmp_path: Path) -> None:
+    """Ten labelled compositions; the coverage before and after goes to the round's metrics."""
+    few, enough = examples([1, 2, 5]), examples(list(range(12)))
+    for kind in ("forest", "gp"):
+        retrainer = Retrainer(ModelSection(kind=kind, members=2), candidates, 1, tmp_path)
+        assert held_out_quality(retrainer.train(NONE, few)) == {}
+        model = retrainer.train(examples(list(range(8)), 0.1), enough)
+        quality = held_out_quality(model)
+        assert {"held_out_coverage_90_raw", "held_out_coverage_90_recalibrated"} <= set(quality)
+        np.testing.assert_array_equal(
+            model.predict(enough.X, return_std=True),
+            retrainer.train(examples(list(range(8)), 0.1), enough).predict(enough.X, return_std=True),
+        )
+    off = Retrainer(ModelSection(kind="forest", members=2, recalibrate=False), candidates, 1, tmp_path)
+    assert held_out_quality(off.train(NONE, enough)) == {}

@@ -80,3 +80,31 @@ def test_out_of_fold_predictions_are_honest(data):
     assert evaluate(noise, forest.fit(X, noise).predict(X)).r2 > 0.7
     with pytest.raises(ValueError, match="at least two labels"):
         out_of_fold(forest, X[:1], noise[:1])
+
+
+def test_orderings_of_one_composition_are_held_out_together():
+    """A forest that has seen a composition's other ordering knows its label; honest sigmas need whole groups left out."""
+    rng = np.random.default_rng(2)
+    features = np.repeat(rng.normal(size=(40, 3)), 4, axis=0)
+    y = np.repeat(rng.normal(size=40), 4) + 0.05 * rng.normal(
+        size=160
+    )  # a composition's value says nothing of others
+    X = np.arange(160)[:, None]
+    leaking = Recalibrated(CompositionForest(features, trees=50)).fit(X, y)
+    honest = Recalibrated(CompositionForest(features, trees=50), group_size=4).fit(X, y)
+    assert leaking.metrics_["raw"].r2 > 0.8
+    assert honest.metrics_["raw"].r2 < 0.3
+    assert Recalibrated(CompositionForest(features), group_size=4).fit(X[:36], y[:36]).report() == {}
+
+
+def test_a_pretrained_estimator_is_kept_by_every_fit():
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(200, 6))
+    cheap = (features[:, :3] * [1.0, 2.0, 1.5]).sum(axis=1)
+    X = np.arange(200)[:, None]
+    pretrained = CompositionForest(features, seed=1).pretrain(X, cheap)
+    model = Recalibrated.around(pretrained, seed=1).fit(X[:15], 0.5 * cheap[:15])
+    plain = Recalibrated(pretrained, seed=1).fit(X[:15], 0.5 * cheap[:15])
+    assert model.estimator_.features.shape == (200, 7)
+    assert np.abs(model.predict(X) - 0.5 * cheap).mean() <= np.abs(plain.predict(X) - 0.5 * cheap).mean()
+    assert set(model.report()) == {"raw", "recalibrated"}
