@@ -62,8 +62,8 @@ class AcquisitionConfig(BaseModel):
     max_orderings: int = Field(
         1,
         ge=1,
-        description="Label up to so many orderings of one composition where one more is worth more (knowledge gradient) "
-        "than the new composition in whose place it would come.",
+        description="Label up to so many orderings of one composition where one more is worth more (knowledge "
+        "gradient) than the new composition in whose place it would come.",
     )
     repeat_from: float = Field(
         0.7,

@@ -48,8 +48,8 @@ def prospective_quality(labelled: Sequence[tuple[ProposalRow, LabelRow]]) -> dic
 def held_out_quality(surrogate: Any) -> dict[str, Any]:
     """Coverage of 90 % intervals and NLL before and after the recalibration of a model's sigmas, on held-out labels.
 
-    Cross-validated within the labels at hand; the recalibration was fitted to the same errors, so the honest judge of it
-    is `coverage_90` of the rounds to come. Nothing, if the model was not recalibrated (yet).
+    Cross-validated within the labels at hand; the recalibration was fitted to the same errors, so the honest judge of
+    it is `coverage_90` of the rounds to come. Nothing, if the model was not recalibrated (yet).
     """
     metrics: dict[str, Any] = {}
     for kind, found in getattr(surrogate, "metrics_", {}).items():

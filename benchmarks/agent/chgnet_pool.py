@@ -4,12 +4,12 @@
     collect FOLDER   turns FOLDER/labels.jsonl into benchmarks/data/nzsp_chgnet.csv
     evaluate         signal to noise of the labels, and their correlation with bond valence
 
-Between the first two, for every chunk: `python benchmarks/label_pool.py FOLDER/chunk-NN.extxyz FOLDER --processes 1`. It
-can be stopped at any time and repeats nothing.
+Between the first two, for every chunk: `python benchmarks/label_pool.py FOLDER/chunk-NN.extxyz FOLDER --processes
+1`. It can be stopped at any time and repeats nothing.
 
-The part is a systematic sample: 60 of the 994 compositions, evenly spaced in the order of their mean bond-valence E_3D, so
-that correlations are those of the whole pool. Every composition gets ordering 0, in random sequence (what is finished at
-any time is a fair sample), then half of them ordering 1, for the scatter between orderings.
+The part is a systematic sample: 60 of the 994 compositions, evenly spaced in the order of their mean bond-valence
+E_3D, so that correlations are those of the whole pool. Every composition gets ordering 0, in random sequence (what is
+finished at any time is a fair sample), then half of them ordering 1, for the scatter between orderings.
 """
 
 from __future__ import annotations

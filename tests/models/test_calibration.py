@@ -83,7 +83,7 @@ def test_out_of_fold_predictions_are_honest(data):
 
 
 def test_orderings_of_one_composition_are_held_out_together():
-    """A forest that has seen a composition's other ordering knows its label; honest sigmas need whole groups left out."""
+    """A forest that has seen a composition's other ordering knows its label; whole groups are left out."""
     rng = np.random.default_rng(2)
     features = np.repeat(rng.normal(size=(40, 3)), 4, axis=0)
     y = np.repeat(rng.normal(size=40), 4) + 0.05 * rng.normal(
