@@ -68,12 +68,21 @@ def resume(campaign: CampaignName = None) -> None:
 
 
 @app.command(rich_help_panel="Looking at a campaign")
-def status(campaign: CampaignName = None) -> None:
+def status(
+    campaign: CampaignName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep it on the screen, live, until q or Ctrl-C.")] = False,
+) -> None:
     """Where a campaign stands: rounds, labels, best so far, failures, budget."""
     from flows import tables
     from flows.session import find_campaign
 
-    console.print(tables.status(find_campaign(campaign).view()))
+    found = find_campaign(campaign)
+    if watch:
+        from flows.dashboard import watch as keep_watching
+
+        keep_watching(found.view, console)
+    else:
+        console.print(tables.status(found.view()))
 
 
 @app.command(rich_help_panel="Looking at a campaign")

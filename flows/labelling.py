@@ -12,6 +12,7 @@ from agent.ledger import Ledger
 from calculators.label import FailureKind, Label, Work
 from calculators.pipeline import finished
 from flows.config import LabelSection
+from flows.room import check_room
 
 #: Failures that may end differently with the same input (DESIGN.md, rule 4).
 RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WALLTIME, FailureKind.UNCONVERGED})
@@ -76,6 +77,8 @@ class Labeller:
             label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
             if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
                 raise Interrupted
+            if not label.ok:
+                check_room(folder)
             label = self.ledger.finish_attempt(attempt, label)
             failed += 1
             retryable = label.failure is not None and label.failure.kind in RETRYABLE

@@ -32,3 +32,16 @@ def driver_lock(folder: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def driver_of(folder: Path) -> int | None:
+    """Process id of the campaign's driver; None if nobody drives it."""
+    try:
+        with (folder / "driver.lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0) or None
+    except FileNotFoundError:
+        return None
+    return None

@@ -95,6 +95,7 @@ def run_campaign(config: Config, console: Console) -> None:
     from flows.candidates import build_candidates
     from flows.engines import Engines
     from flows.export import export
+    from flows.patience import patiently
     from flows.progress import Reporter
 
     folder = config.folder
@@ -116,11 +117,11 @@ def run_campaign(config: Config, console: Console) -> None:
         pool = stack.enter_context(WorkerPool(config.label.workers, config.label.threads))
         interrupted = threading.Event()
         engine = Engines.of(config, pool, interrupted)
-        reporter = stack.enter_context(Reporter(console).running())
+        reporter = stack.enter_context(Reporter(console, folder).running())
         campaign = Campaign(config, candidates, ledger, engine, reporter, stage, interrupted)
         with _interruptible(interrupted, pool):
             try:
-                reason = campaign.run()
+                reason = patiently(campaign.run, ledger, reporter.say)
             except KeyboardInterrupt as interrupt:
                 ledger.set_campaign_state(config.campaign.name, "paused", "interrupted by a person")
                 raise Paused(f"paused; nothing is lost: `ionloop resume {folder}` goes on from here") from interrupt

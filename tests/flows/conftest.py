@@ -50,3 +50,15 @@ def released_checkpoint() -> Path:
     if not path.is_file():
         pytest.skip("no released checkpoint: neither ../shared beside the checkout nor IONLOOP_SHARED")
     return path
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The toy campaign of tests/flows/lives.py played without trouble: its life, and its content."""
+    from tests.flows.lives import content, live, write_campaign
+
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    ledger = write_campaign(folder)
+    life = live(folder)
+    assert life.code == 0, life.error
+    return life, content(ledger)

@@ -1,0 +1,194 @@
+"""What a campaign costs beside its labels, and how that grows: results and their reading in docs/scale.md.
+
+    python -m benchmarks.ledger_scale overhead [--labels 1000] [--url postgresql+psycopg://...] [--prefect]
+    python -m benchmarks.ledger_scale looks    [--labels 10000] [--url ...]
+
+`overhead` runs a whole campaign in rounds of 100 labels with a calculator that answers at once, in one
+worker process. The overhead of a label is the wall time per label of a round less the time that the label was with
+its worker, as the ledger has it. `looks` fills a ledger and times the commands that read it, as a person starts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from agent.ledger import Ledger
+from flows.config import Config, parse_config
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUND = 100
+HOST = """
+name = "wide"
+title = "fcc NiAuCu2 with many dopants: a space of thousands of compositions, no ionic conductor"
+spacegroup = "P4/mmm"
+lattice = { a_A = 3.9, b_A = 3.9, c_A = 3.9 }
+cell = [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+formula_units = 8
+mobile = "Cu"
+substituted = "Ni"
+framework_formula = "Au"
+mobile_per_formula = 2.0
+charges_e = { Cu = 1, Ni = 2, Au = -4 }
+valences = { Al = [3], Pd = [2], Pt = [2], Ag = [1], Sc = [3], Mg = [2], Y = [3], Zn = [2], Ga = [3], Ca = [2] }
+
+[[sites]]
+label = "Cu1"
+sublattice = "mobile"
+position = [0.0, 0.5, 0.5]
+species = { Cu = 16 }
+
+[[sites]]
+label = "Ni"
+sublattice = "substituted"
+position = [0.0, 0.0, 0.0]
+species = { Ni = 8 }
+
+[[sites]]
+label = "Au"
+sublattice = "framework"
+position = [0.5, 0.5, 0.0]
+species = { Au = 8 }
+"""
+
+
+def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> Config:
+    """A campaign of so many labels that chooses at random, so that little but the labels takes time."""
+    (folder / "wide.toml").write_text(HOST)
+    return parse_config(
+        {
+            "campaign": {"name": "scale", "host": str(folder / "wide.toml"), "folder": str(folder), "batch": ROUND},
+            "space": {
+                "candidates": ["Al", "Pd", "Pt", "Ag", "Sc", "Mg", "Y", "Zn", "Ga", "Ca"],
+                "generator": {"kind": "proportions", "types": [], "sites": [[4, 2, 1, 1], [3, 2, 2, 1]]},
+                "filters": [{"name": "charge-balance", "window": [1.0, 2.0]}],
+            },
+            "clusters": {"groups": 8},
+            "pretrain": {"labels": 0},
+            "acquisition": {"strategy": "random"},
+            "label": {"calculators": ["benchmarks.instant:Instant"], "workers": 1},
+            "model": {"kind": "forest", "members": 2},
+            "stopping": {"max_labels": labels},
+            "ledger": {"url": url},
+            "prefect": {"enabled": prefect},
+        }
+    )
+
+
+def overhead(labels: int, url: str | None, prefect: bool) -> None:
+    """Run the campaign and print the overhead per label of each round."""
+    from flows.session import ledger_target, run_campaign
+
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = configuration(folder, labels, url, prefect)
+        with (folder / "output.txt").open("w") as output, _memory() as memory:
+            start = time.perf_counter()
+            run_campaign(config, Console(file=output))
+            wall = time.perf_counter() - start
+        ledger = Ledger.open(ledger_target(url, config.folder))
+        _print_rounds(ledger, f"{'PostgreSQL' if url else 'SQLite'}, {'Prefect' if prefect else 'no Prefect'}")
+        ledger.close()
+        print(f"whole campaign, with retraining and report: {wall:.0f} s for {labels} labels")
+        print(f"driver memory, MB, at ten moments: {' '.join(f'{m:.0f}' for m in _thinned(memory, 10))}")
+
+
+def _print_rounds(ledger: Ledger, title: str) -> None:
+    rounds: dict[int, list[tuple[float, float, float]]] = {}
+    numbers = {proposal.id: proposal.round for proposal in ledger.proposals("scale")}
+    for attempt in ledger.attempts("scale"):
+        assert attempt.ended is not None
+        times = (attempt.started.timestamp(), attempt.ended.timestamp(), attempt.seconds or 0.0)
+        rounds.setdefault(numbers[attempt.proposal], []).append(times)
+    table = Table(title=title, title_justify="left")
+    for column in ("round", "labels", "wall per label, ms", "with the worker, ms", "overhead, ms"):
+        table.add_column(column, justify="right")
+    beside = []
+    for number, members in sorted(rounds.items()):
+        start, end, seconds = np.array(members).T
+        wall, inside = (end.max() - start.min()) / len(members) * 1e3, seconds.mean() * 1e3
+        beside.append(wall - inside)
+        table.add_row(str(number), str(len(members)), f"{wall:.1f}", f"{inside:.1f}", f"{beside[-1]:.1f}")
+    Console(width=100).print(table)
+    print(f"overhead per label: mean {np.mean(beside):.1f} ms, first round {beside[0]:.1f}, last {beside[-1]:.1f} ms")
+
+
+class _memory:
+    """Resident memory of this process (MB), sampled every second while the block runs."""
+
+    def __enter__(self) -> list[float]:
+        self.samples: list[float] = []
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._sample, daemon=True)
+        self.thread.start()
+        return self.samples
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        while not self.done.wait(1.0):
+            self.samples.append(process.memory_info().rss / 1e6)
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+
+def _thinned(values: Sequence[float], most: int) -> list[float]:
+    return [values[i] for i in np.linspace(0, len(values) - 1, min(most, len(values))).astype(int)]
+
+
+def looks(labels: int, url: str | None, repeats: int = 5) -> None:
+    """Fill a ledger with synthetic labels and time `status`, `history` and `rank`, each in a process of its own."""
+    import json
+
+    from tests.flows.synthetic import Spec, fill
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "synthetic"
+        ledger = Ledger.open(url or folder / "ledger.sqlite")
+        batch = 100
+        fill(ledger, folder, Spec(rounds=labels // batch, batch=batch, cheap=0, folders=False, failure_rate=0.0))
+        ledger.close()
+        stored = {"campaign": {"name": "synthetic"}, "ledger": {"url": url}}
+        (folder / "config.json").write_text(json.dumps(stored))
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        for command in ("version", "status", "history", "rank"):
+            arguments = [] if command == "version" else [str(folder)]
+            line = [sys.executable, "-c", "from flows.cli import main; main()", command, *arguments]
+            taken = []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                subprocess.run(line, env=environment, check=True, stdout=subprocess.DEVNULL)
+                taken.append(time.perf_counter() - start)
+            least, median = min(taken), np.median(taken)
+            print(f"ionloop {command:8} {labels} labels: {least:.2f} s (least of {repeats}), median {median:.2f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["overhead", "looks"])
+    parser.add_argument("--labels", type=int)
+    parser.add_argument("--url", help="of an empty PostgreSQL database; default: SQLite")
+    parser.add_argument("--prefect", action="store_true", help="show the campaign on a local Prefect server")
+    given = parser.parse_args()
+    if given.what == "looks":
+        looks(given.labels or 10_000, given.url)
+    else:
+        overhead(given.labels or 1000, given.url, given.prefect)
+
+
+if __name__ == "__main__":
+    main()
