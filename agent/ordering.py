@@ -190,7 +190,7 @@ def _best_arrangements(
     energy = np.zeros(len(charges))
     for count in np.unique(counts):
         rows = np.flatnonzero(counts == count)
-        arrangements, internal = _arrangements(host, int(count))
+        arrangements, internal = mobile_occupations(host, int(count))
         total = field[rows] @ arrangements.T + internal
         best = np.argmin(total, axis=1)
         chosen = arrangements[best].astype(bool)
@@ -203,7 +203,7 @@ def _best_arrangements(
 
 
 @lru_cache(maxsize=64)
-def _arrangements(host: Host, count: int) -> tuple[Floats, Floats]:
+def mobile_occupations(host: Host, count: int) -> tuple[Floats, Floats]:
     """Candidate occupations (m, mobile sites) of `count` ions as 0/1, and their own energies (m,) in eV."""
     sites = host.sites()
     mobile = np.flatnonzero(sites.arrays["sublattice"] == "mobile")
@@ -211,7 +211,8 @@ def _arrangements(host: Host, count: int) -> tuple[Floats, Floats]:
         raise ValueError(f"{host.name}: {count} {host.mobile} do not fit on {len(mobile)} sites")
     rng = np.random.default_rng(count)
     if comb(len(mobile), count) <= MAX_ENUMERATED:
-        chosen = np.array(list(combinations(range(len(mobile)), count)), dtype=int).reshape(-1, count)
+        rows = list(combinations(range(len(mobile)), count))
+        chosen = np.array(rows, dtype=int).reshape(len(rows), count)
     else:
         chosen = np.argsort(rng.random((SAMPLED, len(mobile))), axis=1)[:, :count]
     occupation = np.zeros((len(chosen), len(mobile)))

@@ -61,12 +61,14 @@ def shared_network(model: str, device: str) -> Network:
 class ChgnetCalculator(Calculator):
     """Energy (eV), forces (eV/Å) and stress (eV/Å^3, ASE's sign) of a periodic structure.
 
+    Magnetic moments (μB, magnitudes) cost a pass of their own and are computed only when asked for.
+
     Args:
         model: released name of the weights; "0.3.0" is trained on PBE(+U) data of the Materials Project.
         device: "cpu", "cuda", ...; by default what the environment variable IONLOOP_DEVICE says, else "cpu".
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's own protocol
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "magmoms"]  # noqa: RUF012 - ASE's own protocol
 
     def __init__(self, model: str = "0.3.0", device: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -82,6 +84,16 @@ class ChgnetCalculator(Calculator):
         assert self.atoms is not None
         (result,) = self.network.evaluate([self.atoms])
         self.results = _as_ase(result)
+        if properties is not None and "magmoms" in properties:
+            self.results["magmoms"] = self._magnetic_moments(self.atoms)
+
+    def _magnetic_moments(self, atoms: Atoms) -> Any:
+        """CHGNet's own forward pass for the moments, which the rearranged network does not compute."""
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        found = self.network.model.predict_structure(AseAtomsAdaptor.get_structure(bare), task="em")
+        return found["m"].astype(float)
 
     def batches(self) -> bool:
         """Do several structures in one pass pay? On a GPU; on a CPU a pass of three costs three passes (measured)."""

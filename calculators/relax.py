@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from ase.optimize import BFGS, FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
 
 from calculators.failures import invalid
+
+# ASE's cell filter asks SciPy for the logarithm of the strain, which warns at errors of 1e-12 at every step.
+warnings.filterwarnings("ignore", message="logm result may be inaccurate", category=RuntimeWarning)
 
 #: Called with one event per optimiser step: {"stage", "step", "fmax_eV_per_A", "force_calls", ...}.
 Progress = Callable[[dict[str, Any]], None]

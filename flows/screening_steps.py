@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
 from flows.screening_synthesizability import SynthesizableStep
+from flows.screening_voltage import VoltageStep
 
 
 class BarrierStep(Step):
@@ -74,7 +75,7 @@ class ClusterStep(Step):
         ]
 
 
-AnyStep = Annotated[BarrierStep | ClusterStep | SynthesizableStep, Field(discriminator="step")]
+AnyStep = Annotated[BarrierStep | ClusterStep | SynthesizableStep | VoltageStep, Field(discriminator="step")]
 
 
 def paper_steps() -> list[AnyStep]:

@@ -23,7 +23,7 @@ from models import plots
 from models.calibration import ConformalIntervals, Recalibrated, SigmaScale
 from models.data import DataSet, read_dataset, read_structures
 from models.ensemble import CGformerEnsemble, EnsembleConfig
-from models.graph import GraphStore
+from models.graph import GraphStore, Store
 from models.metrics import Metrics
 from models.metrics import evaluate as metrics_of
 from models.network import NETWORKS, NetworkRegressor
@@ -109,6 +109,16 @@ def train(options: TrainOptions, on_epoch: OnEpoch | None = None) -> TrainReport
     return TrainReport(options.out, len(data), raw, recalibrated, files)
 
 
+def trained(model: Path, store: Store) -> CGformerEnsemble | Recalibrated:
+    """A model that `train` wrote, over the rows of any store; its sigma is recalibrated where that was done.
+
+    Raises:
+        FileNotFoundError, ValueError: no such folder, or not one of our models.
+    """
+    ensemble = CGformerEnsemble.load(model, store)
+    return Recalibrated.load(model, ensemble) if (model / "calibration.json").is_file() else ensemble
+
+
 def predict(
     model: Path | str, structures: Sequence[Path | str], out: Path | str | None = None
 ) -> list[tuple[str, float, float]]:
@@ -125,12 +135,7 @@ def predict(
     names, atoms = read_structures(structures)
     if model.is_dir():
         store = GraphStore(atoms, names, processes=0)
-        ensemble = CGformerEnsemble.load(model, store)
-        X = np.arange(len(store))[:, None]
-        if (model / "calibration.json").is_file():
-            mean, sigma = Recalibrated.load(model, ensemble).predict(X, return_std=True)
-        else:
-            mean, sigma = ensemble.predict(X, return_std=True)
+        mean, sigma = trained(model, store).predict(np.arange(len(store))[:, None], return_std=True)
     else:
         mean = load_released(model).predict(atoms, names)
         sigma = np.full(len(mean), np.nan)
