@@ -35,7 +35,7 @@ from calculators.settings import validated
 from calculators.stability import Stability, StabilitySettings, framework_stability
 from calculators.storage import write_images, write_json, write_text
 from calculators.structures import split
-from calculators.transport import Diffusion, TransportSettings, Verdict, diffusion
+from calculators.transport import Diffusion, TransportSettings, Verdict, diffusion, require_kinisi
 
 RESULT = "transport.json"
 #: Raised whenever the same settings would give another trajectory.
@@ -123,6 +123,7 @@ def study(
         ValueError: senseless structure, ion, calculator, temperatures or settings, or a folder with other work.
         ImportError: kinisi is not installed.
     """
+    require_kinisi()
     checked = validated(StudySettings, settings or {}, "settings of md")
     temperatures = sorted(set(temperatures_K))
     if not temperatures or not all(0 < temperature < 10_000 for temperature in temperatures):
@@ -214,9 +215,7 @@ def _run(
         return found.model_copy(update={"failure": error.failure})
     moved = read_displacements(path, ion, settings.md.equilibration_ps)
     seen = diffusion(moved, settings.transport)
-    found = found.model_copy(
-        update={"stability": framework_stability(moved, settings.stability), "diffusion": seen}
-    )
+    found = found.model_copy(update={"stability": framework_stability(moved, settings.stability), "diffusion": seen})
     if seen.d_cm2_per_s is None or seen.d_error_cm2_per_s is None:
         return found
     factor = nernst_einstein_mS_per_cm(1.0, seen.ions, moved.volume_A3, kelvin, charge_e)

@@ -8,6 +8,7 @@ small; the slope and its posterior come from kinisi (McCluskey et al., J. Chem. 
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -199,17 +200,26 @@ def _fitted(inside: MsdCurve, settings: TransportSettings) -> dict[str, Any]:
     return fit | {"d_cm2_per_s": mean, "d_error_cm2_per_s": error}
 
 
+def require_kinisi() -> None:
+    """Say what to install, before days of dynamics rather than after them.
+
+    Raises:
+        ImportError: kinisi is not installed.
+    """
+    if importlib.util.find_spec("kinisi") is None:
+        raise ImportError("diffusion analysis needs kinisi: pip install 'ionloop[transport]'")
+
+
 def slope_samples(curve: MsdCurve, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Posterior samples of slope (Å^2/ps, positive) and intercept (Å^2) of a line through correlated points.
 
     Raises:
         ImportError: kinisi is not installed.
     """
-    try:
-        import scipp
-        from kinisi.diffusion import Diffusion as Regression
-    except ImportError as error:
-        raise ImportError("diffusion analysis needs kinisi: pip install 'ionloop[transport]'") from error
+    require_kinisi()
+    import scipp
+    from kinisi.diffusion import Diffusion as Regression
+
     points = scipp.DataArray(
         data=scipp.array(dims=["time interval"], values=curve.msd_A2, variances=curve.variance_A4, unit="angstrom^2"),
         coords={
@@ -226,7 +236,7 @@ def slope_samples(curve: MsdCurve, seed: int = 0) -> tuple[NDArray[np.float64], 
             n_burn=200,
             n_samples=600,
             progress=False,
-            random_state=np.random.RandomState(seed),  # noqa: NPY002
+            random_state=np.random.RandomState(seed),
         )
     finally:
         np.random.set_state(before)  # noqa: NPY002

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from flows import cli_agent, cli_calculators, cli_electrodes, cli_features, cli_models, cli_screen
+from flows import cli_agent, cli_calculators, cli_electrodes, cli_features, cli_md, cli_models, cli_screen
 from flows.errors import UserError, as_user_error, exit_codes
 from flows.server import quiet_prefect
 
@@ -26,6 +26,7 @@ for part in (
     cli_calculators.app,
     cli_models.app,
     cli_agent.app,
+    cli_md.app,
     cli_screen.app,
     cli_features.app,
     cli_electrodes.app,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, make_supercell, niggli_reduce
+from ase.calculators.calculator import Calculator, all_changes
 from ase.spacegroup import crystal
 
 CHARGES = {
@@ -91,3 +92,19 @@ def copper_with_vacancy(size: int = 2) -> Atoms:
     atoms.set_array("site", np.array(["Cu1"] * len(atoms)))
     atoms.numbers[0] = 0
     return atoms
+
+
+class Springs(Calculator):
+    """An Einstein crystal: every atom on a spring of `k_eV_per_A2` at its first place. All its averages are known."""
+
+    implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 - ASE's own protocol
+
+    def __init__(self, rest_A, k_eV_per_A2=2.0):
+        super().__init__()
+        self.rest_A, self.k = np.array(rest_A), k_eV_per_A2
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        moved = self.atoms.positions - self.rest_A
+        energy = 0.5 * (self.k * moved**2).sum()
+        self.results = {"energy": energy, "free_energy": energy, "forces": -self.k * moved}
