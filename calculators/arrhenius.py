@@ -1,4 +1,4 @@
-"""From diffusion coefficients to conductivity: Nernst-Einstein, the Arrhenius line, and its value at room temperature."""
+"""From diffusion coefficients to conductivity: Nernst-Einstein, the Arrhenius line, its value at room temperature."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Arrhenius(BaseModel):
         ea_eV, ea_error_eV: activation energy and standard error; None unless the verdict is `Arrhenius`.
         ln_d0, ln_d0_error: of D0 in cm^2/s.
         covariance: of (ln D0, Ea), so that the line's error can be drawn at any temperature.
-        d_room_cm2_per_s, sigma_room_mS_per_cm: extrapolated to `room_K`; the true value is likely (68 %) within a factor
-            of exp(ln_sigma_room_error) of it.
+        d_room_cm2_per_s, sigma_room_mS_per_cm: extrapolated to `room_K`; the true value is within a factor of
+            exp(ln_sigma_room_error) of it with 68 %.
         probability: of a scatter at least this large, given the errors (chi-squared).
     """
 
@@ -113,7 +113,7 @@ def fit_arrhenius(
             update={
                 "verdict": ArrheniusVerdict.SCATTERED,
                 "probability": probability,
-                "reason": f"the points scatter about the line more than their errors allow (chance {probability:.1e}): "
+                "reason": f"they scatter about the line more than their errors allow (chance {probability:.1e}): "
                 "two regimes, a melting framework, or errors that are too small",
             }
         )

@@ -1,4 +1,4 @@
-"""What tells that a molecular dynamics run has left physics: it is stopped with the reason, and no number is made of it."""
+"""What tells that a run has left physics: it is stopped with the reason, and no number is made of it."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@
     OUT/1000K/trajectory.traj  the run (`calculators.md`)
     OUT/transport.json         the result, OUT/msd.csv and OUT/arrhenius.csv its tables
 
-What is there is not done again: a killed study goes on, a longer one extends its runs, and temperatures may be added or
-run in separate processes on the same folder.
+What is there is not done again: a killed study goes on, a longer one extends its runs, and temperatures may be
+added, or run in separate processes on the same folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PROTOCOL = "1"
 
 
 class StudySettings(BaseModel):
-    """Everything a study can be told. Fu et al. relax first and keep the lattice fixed in the dynamics; so does this."""
+    """Everything a study can be told. As Fu et al., it relaxes first and then keeps the lattice fixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -124,25 +124,17 @@ def study(
         ImportError: kinisi is not installed.
     """
     require_kinisi()
-    checked = validated(StudySettings, settings or {}, "settings of md")
+    checked = study_settings(settings)
     temperatures = sorted(set(temperatures_K))
     if not temperatures or not all(0 < temperature < 10_000 for temperature in temperatures):
         raise ValueError(f"temperatures: {list(temperatures_K)}; give one or more between 0 and 10000 K")
     atoms = split(large_enough(structure, checked.min_cell_A), ion).atoms
     charge = checked.charge_e or usual_charge_e(ion)
-    labeller = registry.find(calculator)
-    if not isinstance(labeller, NebLabeller):
-        raise ValueError(f"calculator '{calculator}' gives no energies and forces: dynamics needs them")
+    labeller = _energies(calculator)
     if problem := labeller.unavailable():
         raise ImportError(f"calculator '{calculator}' {problem}")
-    work = Work(
-        structure=Structure.from_atoms(structure),
-        ion=ion,
-        calculator=calculator,
-        settings=checked.decisive(),
-        name=name or str(atoms.symbols),
-    )
-    versions = {"md protocol": PROTOCOL} | labeller.versions()
+    work = _work(structure, ion, calculator, checked, name or str(atoms.symbols))
+    versions = _versions(labeller)
     start_folder(out, work, work.key(versions), of=lambda marked: marked.key(versions))
     engine = labeller.factory(**checked.options)
     start = _relaxed(atoms, engine, checked, out / "relaxed.extxyz", progress)
@@ -163,6 +155,38 @@ def study(
     write_text(out / "msd.csv", _msd_table(runs))
     write_text(out / "arrhenius.csv", _arrhenius_table(runs))
     return result
+
+
+def study_settings(given: dict[str, Any] | None) -> StudySettings:
+    """Complete, checked settings from a person's few (`ValueError` if wrong)."""
+    return validated(StudySettings, given or {}, "settings of md")
+
+
+def study_key(structure: Atoms, ion: str, calculator: str, settings: dict[str, Any] | None = None) -> str:
+    """Content address of a study's trajectories (hex): which folder may hold them, whatever their length."""
+    work = _work(structure, ion, calculator, study_settings(settings), "")
+    return work.key(_versions(_energies(calculator)))
+
+
+def _work(structure: Atoms, ion: str, calculator: str, settings: StudySettings, name: str) -> Work:
+    return Work(
+        structure=Structure.from_atoms(structure),
+        ion=ion,
+        calculator=calculator,
+        settings=settings.decisive(),
+        name=name,
+    )
+
+
+def _versions(labeller: NebLabeller) -> dict[str, str]:
+    return {"md protocol": PROTOCOL} | labeller.versions()
+
+
+def _energies(calculator: str) -> NebLabeller:
+    labeller = registry.find(calculator)
+    if not isinstance(labeller, NebLabeller):
+        raise ValueError(f"calculator '{calculator}' gives no energies and forces: dynamics needs them")
+    return labeller
 
 
 def usual_charge_e(ion: str) -> float:

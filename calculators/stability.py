@@ -21,7 +21,7 @@ class StabilitySettings(BaseModel):
 
 
 class Stability(BaseModel):
-    """RMSD of the framework against its first analysed frame.
+    """RMSD of the framework against the start of the trajectory (the relaxed structure).
 
     Attributes:
         stable: True, False, or None where there is no framework to look at.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
+from flows.screening_md import StabilityStep, TransportStep
 from flows.screening_synthesizability import SynthesizableStep
 from flows.screening_voltage import VoltageStep
 
@@ -75,7 +76,10 @@ class ClusterStep(Step):
         ]
 
 
-AnyStep = Annotated[BarrierStep | ClusterStep | SynthesizableStep | VoltageStep, Field(discriminator="step")]
+AnyStep = Annotated[
+    BarrierStep | ClusterStep | StabilityStep | TransportStep | SynthesizableStep | VoltageStep,
+    Field(discriminator="step"),
+]
 
 
 def paper_steps() -> list[AnyStep]:

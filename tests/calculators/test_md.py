@@ -1,4 +1,4 @@
-"""Dynamics: what is known of an Einstein crystal, energy conservation, resuming after kill -9, and runs that explode."""
+"""Dynamics: an Einstein crystal, energy conservation, resuming after kill -9, and runs that explode."""
 
 import os
 import signal
@@ -38,7 +38,10 @@ from ase.calculators.emt import EMT
 from calculators.md import MdSettings, run_md
 
 settings = MdSettings(thermostat=sys.argv[1], ps=0.3, equilibration_ps=0, frame_every=5)
-run_md(bulk("Cu", cubic=True), EMT(), 600, settings, Path(sys.argv[2]), lambda event: print(event["step"], flush=True))
+def told(event):
+    print(event["step"], flush=True)
+
+run_md(bulk("Cu", cubic=True), EMT(), 600, settings, Path(sys.argv[2]), told)
 """
 
 
@@ -161,7 +164,9 @@ def test_berendsen_brings_a_crystal_to_its_temperature(tmp_path):
     atoms = copper()
     settings = MdSettings(time_step_fs=4, ps=3, equilibration_ps=1, frame_every=5)
     run_md(atoms, EMT(), 500, settings, tmp_path / "run.traj")
-    assert np.mean([temperature_K(frame) for frame in frames(tmp_path / "run.traj")[50:]]) == pytest.approx(500, rel=0.03)
+    assert np.mean([temperature_K(frame) for frame in frames(tmp_path / "run.traj")[50:]]) == pytest.approx(
+        500, rel=0.03
+    )
 
 
 def test_without_a_thermostat_energy_is_conserved(tmp_path):
@@ -176,7 +181,9 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path):
     for number, seed in enumerate((1, 1, 2)):
         path = tmp_path / f"{number}.traj"
         atoms, calculator = einstein(1)
-        run_md(atoms, calculator, 600, MdSettings(thermostat="langevin", ps=0.05, equilibration_ps=0, seed=seed), path)
+        run_md(
+            atoms, calculator, 600, MdSettings(thermostat="langevin", ps=0.05, equilibration_ps=0, seed=seed), path
+        )
         ends.append(frames(path)[-1].positions)
     assert np.array_equal(ends[0], ends[1])
     assert not np.allclose(ends[0], ends[2], atol=1e-3)
@@ -233,7 +240,7 @@ def test_temperature_runaway_is_named():
 
 def test_atoms_on_top_of_each_other_are_named():
     atoms = Atoms("NaO", positions=[[0, 0, 0], [0, 0, 0.9]], cell=[9, 9, 9], pbc=True)
-    with pytest.raises(CalculationFailed, match="step 3: Na 0 and O 1 are only 0.90 Å apart"):
+    with pytest.raises(CalculationFailed, match=r"step 3: Na 0 and O 1 are only 0\.90 Å apart"):
         Guard(atoms, 1000).frame(3, atoms)
 
 
