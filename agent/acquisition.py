@@ -129,6 +129,7 @@ def propose(
     rng: np.random.Generator | None = None,
     progress: float = 0.0,
     pinned: Sequence[int] = (),
+    recent: Sequence[int] = (),
 ) -> list[Proposal]:
     """The next batch, best first.
 
@@ -143,6 +144,8 @@ def propose(
         rng: source of every random choice; the same generator gives the same batch.
         progress: how much of the budget is spent, 0 to 1 (for hybrid).
         pinned: compositions (index) that a person wants next; they come first if they are still candidates.
+        recent: compositions (index) out of `labelled` and `pending` that count as part of this batch: where
+            proposals are made one by one, diversity is that of the last few and the new one together.
 
     Raises:
         ValueError: batch below 1, a label that is not finite, or an index outside the pool.
@@ -159,7 +162,7 @@ def propose(
         return []
     if surrogate is None and config.strategy not in MODEL_FREE:
         config = config.model_copy(update={"strategy": config.initial})
-    strategy = query_strategy(config, pool, candidates, known, rng, progress, pins)
+    strategy = query_strategy(config, pool, candidates, known, rng, progress, pins, recent)
     estimator = None if surrogate is None else CompositionEstimator(surrogate)
     learner = ActiveLearner(estimator=estimator, query_strategy=strategy)
     chosen, _, metrics = learner.query(pool.rows[candidates.index], n_instances=batch, return_metrics=True)
@@ -182,6 +185,7 @@ def query_strategy(
     rng: np.random.Generator,
     progress: float = 0.0,
     pins: Sequence[int] = (),
+    recent: Sequence[int] = (),
 ) -> QueryStrategy:
     """A modAL query strategy: `(learner, X, n_instances) -> (indices, {"score", "mean", "sigma"})`."""
 
@@ -213,15 +217,17 @@ def query_strategy(
             chosen = order[:n_instances]
         elif config.diversity == "cluster-quota":
             share, unseen = config.cluster_share, config.unseen_share
-            chosen = diversity.cluster_quota(order, clusters, n_instances, share, pool.clusters[known.index], unseen)
+            asked, with_us = pool.clusters[known.index], pool.clusters[list(recent)]
+            chosen = diversity.cluster_quota(order, clusters, n_instances, share, asked, unseen, with_us)
         else:
             embedded = estimator.embed(X)
+            beta = config.beta * (1 + len(recent) / n_instances)  # as wide as the whole batch's would be
             if config.diversity == "kmeans":
-                chosen = diversity.kmeans_of_top(order, embedded, n_instances, config.beta, rng)
+                taken = _embed(estimator, pool.rows[list(recent)], embedded.shape[1])
+                chosen = diversity.kmeans_of_top(order, embedded, n_instances, beta, rng, taken)
             else:
-                about = pool.rows[known.index]
-                seen = estimator.embed(about) if len(about) else np.empty((0, embedded.shape[1]))
-                chosen = diversity.lcmd_of_top(order, embedded, n_instances, config.beta, seen)
+                seen = _embed(estimator, pool.rows[known.index], embedded.shape[1])
+                chosen = diversity.lcmd_of_top(order, embedded, n_instances, beta, seen)
         chosen = replicates.exchanged(chosen, gain, again)
         chosen = _with_pins(chosen, candidates.index, pins, n_instances)
         return chosen, {"score": score, "mean": mean, "sigma": sigma, "gain": gain}
@@ -263,6 +269,10 @@ def _predict(estimator: CompositionEstimator | None, X: Ints) -> tuple[Floats, F
         return np.full(len(X), np.nan), np.full(len(X), np.nan)
     mean, sigma = estimator.predict(X, return_std=True)
     return np.asarray(mean), np.asarray(sigma)
+
+
+def _embed(estimator: CompositionEstimator, rows: Ints, width: int) -> Floats:
+    return estimator.embed(rows) if len(rows) else np.empty((0, width))
 
 
 def _best(estimator: CompositionEstimator, pool: CandidatePool, known: _Known, mean: Floats) -> float:

@@ -4,6 +4,9 @@ first.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
@@ -19,7 +22,15 @@ def best_first(scores: Floats, rng: np.random.Generator) -> Ints:
     return shuffled[np.argsort(-scores[shuffled], kind="stable")]
 
 
-def cluster_quota(order: Ints, clusters: Ints, batch: int, share: float, known: Ints, unseen_share: float) -> Ints:
+def cluster_quota(
+    order: Ints,
+    clusters: Ints,
+    batch: int,
+    share: float,
+    known: Ints,
+    unseen_share: float,
+    recent: Sequence[int] | Ints = (),
+) -> Ints:
     """The best of `order`, but no cluster takes more than its share, and unseen clusters come first.
 
     Args:
@@ -29,22 +40,26 @@ def cluster_quota(order: Ints, clusters: Ints, batch: int, share: float, known: 
         share: largest share of the batch that one cluster may take (at least one place).
         known: clusters of what is labelled or pending, one entry each.
         unseen_share: largest share of the batch that goes to clusters without any label first.
+        recent: those of `known` that count as part of this batch, because proposals are made one by one.
 
     The quota gives way when nothing else is left.
     """
-    cap = max(1, round(share * batch))
+    whole = batch + len(recent)
+    cap = max(1, round(share * whole))
     taken: list[int] = []
     seen = set(known.tolist())
-    per_cluster: dict[int, int] = {}
+    per_cluster = Counter(int(cluster) for cluster in recent)
+    before = Counter(known.tolist()) - per_cluster
+    opened = sum(not before[cluster] for cluster in per_cluster)  # by the recent ones
 
     def take(position: int) -> None:
         taken.append(position)
         cluster = int(clusters[position])
         seen.add(cluster)
-        per_cluster[cluster] = per_cluster.get(cluster, 0) + 1
+        per_cluster[cluster] += 1
 
     for position in order:
-        if len(taken) >= round(unseen_share * batch):
+        if len(taken) >= min(batch, round(unseen_share * whole) - opened):
             break
         if int(clusters[position]) not in seen:
             take(int(position))
@@ -52,20 +67,29 @@ def cluster_quota(order: Ints, clusters: Ints, batch: int, share: float, known: 
     for position in order:
         if len(taken) >= batch:
             break
-        if int(position) not in chosen and per_cluster.get(int(clusters[position]), 0) < cap:
+        if int(position) not in chosen and per_cluster[int(clusters[position])] < cap:
             take(int(position))
             chosen.add(int(position))
     rest = [int(p) for p in order if int(p) not in chosen]
     return np.array((taken + rest)[:batch], dtype=np.int64)
 
 
-def kmeans_of_top(order: Ints, embeddings: Floats, batch: int, beta: float, rng: np.random.Generator) -> Ints:
-    """The best of each of `batch` k-means groups of the top beta x batch (Zhdanov, arXiv 1901.05954)."""
+def kmeans_of_top(
+    order: Ints, embeddings: Floats, batch: int, beta: float, rng: np.random.Generator, recent: Floats | None = None
+) -> Ints:
+    """The best of each of `batch` k-means groups of the top beta x batch (Zhdanov, arXiv 1901.05954).
+
+    `recent` (m, d) are embeddings of what counts as part of this batch already: m more groups are made, and
+    those that hold one of them are taken.
+    """
     top = order[: max(batch, int(np.ceil(beta * batch)))]
+    whole = batch + (0 if recent is None else len(recent))
     if len(top) <= batch:
         return top
-    groups = KMeans(batch, n_init=2, random_state=int(rng.integers(2**31))).fit_predict(embeddings[top])
-    firsts = np.unique(groups, return_index=True)[1]  # `top` is sorted: the first of a group is its best
+    means = KMeans(min(whole, len(top)), n_init=2, random_state=int(rng.integers(2**31))).fit(embeddings[top])
+    groups, firsts = np.unique(means.labels_, return_index=True)  # `top` is sorted: a group's first is its best
+    if recent is not None and len(recent):
+        firsts = firsts[~np.isin(groups, means.predict(recent))]
     chosen = top[np.sort(firsts)]
     rest = top[~np.isin(top, chosen)]
     return np.concatenate([chosen, rest])[:batch]  # identical embeddings make fewer groups than asked for

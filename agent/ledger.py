@@ -169,11 +169,20 @@ class Ledger:
         with self.transaction() as session:
             session.add(RoundRow(campaign=campaign, number=number, summary=summary, metrics={}))
             session.flush()
-            for rank, proposal in enumerate(proposals):
-                known = session.get(LabelRow, proposal.label_key)
-                state = "pending" if known is None else "labelled" if known.value_eV is not None else "failed"
-                session.add(ProposalRow(campaign=campaign, round=number, rank=rank, state=state, **asdict(proposal)))
+            _add_proposals(session, campaign, number, proposals, first_rank=0)
             session.add(EventRow(campaign=campaign, kind="decision", text=summary))
+
+    def extend_round(
+        self, campaign: str, number: int, proposals: Iterable[NewProposal], summary: str, decision: str
+    ) -> None:
+        """Commit further proposals of a round that has begun, with the round's new summary, before they are sent."""
+        here = (ProposalRow.campaign == campaign, ProposalRow.round == number)
+        with self.transaction() as session:
+            last = session.scalar(select(func.max(ProposalRow.rank)).where(*here))
+            _add_proposals(session, campaign, number, proposals, first_rank=0 if last is None else last + 1)
+            row = session.get_one(RoundRow, (campaign, number))
+            row.summary = summary
+            session.add(EventRow(campaign=campaign, kind="decision", text=decision))
 
     def finish_round(
         self, campaign: str, number: int, metrics: dict[str, Any], ranking: Sequence[Ranked], summary: str
@@ -399,6 +408,16 @@ class Ledger:
             query = query.where(EventRow.kind == kind)
         with self.transaction() as session:
             return session.scalars(query).all()
+
+
+def _add_proposals(
+    session: Session, campaign: str, number: int, proposals: Iterable[NewProposal], first_rank: int
+) -> None:
+    """Proposals whose label is known already, from this campaign or another, are labelled there and then."""
+    for rank, proposal in enumerate(proposals, start=first_rank):
+        known = session.get(LabelRow, proposal.label_key)
+        state = "pending" if known is None else "labelled" if known.value_eV is not None else "failed"
+        session.add(ProposalRow(campaign=campaign, round=number, rank=rank, state=state, **asdict(proposal)))
 
 
 def _believable(label: Label) -> Label:

@@ -1,6 +1,6 @@
 """A campaign's history in the Prefect UI: artifacts whose versions are the rounds.
 
-Every campaign has six keys (`artifact_keys`); publishing a round adds one version to each. Prefect is the stage
+Every campaign has seven keys (`artifact_keys`); publishing a round adds one version to each. Prefect is the stage
 and not the memory: whatever fails here is one warning, never a failed campaign.
 """
 
@@ -30,7 +30,7 @@ log = logging.getLogger("ionloop")
 #: What Prefect's client raises when its server is gone, refuses, or answers nonsense; nothing of ours.
 PREFECT_ERRORS = (PrefectException, httpx.HTTPError, OSError, RuntimeError, ValueError)
 
-KINDS = ("acquisitions", "summary", "quality", "best", "failures", "budget")
+KINDS = ("acquisitions", "summary", "quality", "best", "fidelities", "failures", "budget")
 
 
 def artifact_keys(campaign: str) -> dict[str, str]:
@@ -72,6 +72,11 @@ def _steps(view: CampaignView, round: int) -> list[Callable[[], Any]]:
         "summary": (create_markdown_artifact, summary(view, round), f"where it stands after round {round}"),
         "quality": (create_table_artifact, quality_table(view, round), f"the model up to round {round}"),
         "best": (create_table_artifact, best_table(view), f"ranking at {view.target_fidelity} after round {round}"),
+        "fidelities": (
+            create_table_artifact,
+            fidelity_table(view),
+            f"labels by fidelity, and what they took, up to round {round}",
+        ),
         "failures": (create_table_artifact, failure_table(view), f"failures by kind up to round {round}"),
         "budget": (create_progress_artifact, progress_percent(view), f"{budget_text(view)} after round {round}"),
     }
@@ -123,6 +128,7 @@ def _acquisition(a: Acquisition) -> dict[str, Any]:
         "ledger id": a.id,
         "ordering": a.ordering,
         "folder": f"labels/{a.label_key}",
+        "prefect run": a.prefect_run or DASH,
     }
 
 
@@ -151,6 +157,30 @@ def best_table(view: CampaignView, top: int = 100) -> list[dict[str, Any]]:
         for line in view.ranking[:top]
     ]
     return rows or [{"rank": DASH, "composition": "nothing ranked yet"}]
+
+
+def fidelity_table(view: CampaignView) -> list[dict[str, Any]]:
+    """One line per calculator: the fidelity of its labels, how many there are, what they took and what they found."""
+    costs = {cost.calculator: cost for cost in view.costs}
+    rows = []
+    for calculator in dict.fromkeys([a.calculator for a in view.acquisitions] + list(costs)):
+        mine = [a for a in view.acquisitions if a.calculator == calculator]
+        values = [a.value_eV for a in mine if a.value_eV is not None and a.converged]
+        cost = costs.get(calculator)
+        rows.append(
+            {
+                "fidelity": next((a.fidelity for a in mine if a.fidelity), DASH),
+                "calculator": calculator,
+                "labels": sum(a.value_eV is not None for a in mine),
+                "lowest (eV)": number(min(values, default=None)),
+                "pending": sum(a.state == "pending" for a in mine),
+                "being computed": cost.running if cost else 0,
+                "failed attempts": cost.failed if cost else 0,
+                "median time": duration(cost.median_s) if cost else DASH,
+                "time in all": duration(cost.seconds) if cost else DASH,
+            }
+        )
+    return rows or [{"fidelity": DASH, "calculator": "nothing proposed yet"}]
 
 
 def failure_table(view: CampaignView) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ FIXED = (
     "campaign.host",
     "campaign.seed",
     "campaign.orderings",
+    "loop.mode",
     "space",
     "clusters",
     "pretrain",

@@ -9,7 +9,16 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from flows import cli_agent, cli_calculators, cli_electrodes, cli_features, cli_md, cli_models, cli_screen
+from flows import (
+    cli_agent,
+    cli_calculators,
+    cli_electrodes,
+    cli_features,
+    cli_md,
+    cli_models,
+    cli_screen,
+    cli_serve,
+)
 from flows.errors import UserError, as_user_error, exit_codes
 from flows.server import quiet_prefect
 
@@ -30,6 +39,7 @@ for part in (
     cli_screen.app,
     cli_features.app,
     cli_electrodes.app,
+    cli_serve.app,
 ):
     app.add_typer(part)
 console = Console()
@@ -91,6 +101,8 @@ def status(
         keep_watching(found.view, console)
     else:
         console.print(tables.status(found.view()))
+        if jobs := found.jobs():
+            console.print(f"jobs: {jobs}", markup=False)
 
 
 @app.command(rich_help_panel="Looking at a campaign")

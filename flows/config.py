@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from agent.acquisition import AcquisitionConfig
 from agent.clusters import ClusterConfig
 from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
+from calculators.dask_cluster import DaskOptions
 from calculators.slurm import SlurmOptions
 from flows.errors import ConfigError
 from flows.outcomes import SynthesizabilitySection
@@ -37,6 +38,24 @@ class CampaignSection(Section):
     orderings: int = Field(1, ge=1, le=64, description="Orderings per composition that the model averages over.")
 
 
+class LoopSection(Section):
+    """How proposing, labelling and retraining follow each other."""
+
+    mode: Literal["rounds", "streaming"] = Field(
+        "rounds",
+        description="rounds: a batch, all its labels, then retraining. streaming: the next proposal as soon as a "
+        "label lands, retraining beside it, so that slow labels keep nobody waiting; a round is one retraining.",
+    )
+    retrain_after: int | None = Field(
+        None, ge=1, description="streaming: new target labels that make a round; default campaign.batch."
+    )
+    pretrain_first: bool = Field(
+        True,
+        description="streaming: all cheap labels before the first dear proposal; false: both from the start, the "
+        "first dear ones chosen without a model.",
+    )
+
+
 class PretrainSection(Section):
     """The cheap fidelity that the ensemble learns first."""
 
@@ -54,10 +73,18 @@ class LabelSection(Section):
         ["chgnet"], min_length=1, description="Tried in this order; the first one's fidelity is the target."
     )
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
-    scheduler: Literal["local", "slurm"] = Field(
-        "local", description="Where these calculators run: worker processes here, or one Slurm job per label."
+    scheduler: Literal["local", "slurm", "dask"] = Field(
+        "local",
+        description="Where these calculators run: worker processes here, one Slurm job per label, or a Dask cluster "
+        "for many short labels.",
     )
-    workers: int = Field(2, ge=1, le=512, description="Labels computed side by side: processes here, or Slurm jobs.")
+    workers: int = Field(
+        2, ge=1, le=1024, description="Labels that each calculator computes side by side: processes here, or jobs."
+    )
+    concurrency: dict[str, Annotated[int, Field(ge=1, le=1024)]] = Field(
+        default_factory=dict,
+        description="The same for single calculators (the one of pre-training too), e.g. { bvse = 8, vasp = 20 }.",
+    )
     threads: int = Field(1, ge=1, le=256, description="CPU threads per worker.")
     timeout_min: float = Field(60.0, gt=0, description="Wall-time limit of one attempt, minutes.")
     retries: int = Field(2, ge=0, le=100, description="Further attempts after a transient failure or a time limit.")
@@ -114,11 +141,13 @@ class Config(Section):
     """Everything that a campaign is."""
 
     campaign: CampaignSection
+    loop: LoopSection = Field(default_factory=LoopSection)
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     clusters: ClusterConfig = Field(default_factory=ClusterConfig)
     pretrain: PretrainSection = Field(default_factory=PretrainSection)
     label: LabelSection = Field(default_factory=LabelSection)
     slurm: SlurmOptions = Field(default_factory=SlurmOptions)
+    dask: DaskOptions = Field(default_factory=DaskOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
     synthesizability: SynthesizabilitySection = Field(default_factory=SynthesizabilitySection)
@@ -141,9 +170,27 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def concurrency_names_a_calculator(self) -> Config:
+        for name in self.label.concurrency:
+            if name not in self.calculators:
+                raise ValueError(f"label.concurrency.{name}: not used here; allowed: {', '.join(self.calculators)}")
+        return self
+
     @property
     def folder(self) -> Path:
         return self.campaign.folder / self.campaign.name
+
+    @property
+    def calculators(self) -> list[str]:
+        """All that this campaign may ask: the chain, and the one of pre-training."""
+        cheap = [self.pretrain.calculator] if self.pretrain.labels else []
+        return list(dict.fromkeys([*self.label.calculators, *cheap]))
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Labels side by side, by calculator."""
+        return {name: self.label.concurrency.get(name, self.label.workers) for name in self.calculators}
 
 
 def load_config(path: Path) -> Config:

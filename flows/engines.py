@@ -1,43 +1,71 @@
-"""Where a label is computed: in a worker process here, or in a Slurm job that outlives this driver."""
+"""Where a label is computed: in a worker process here, in a Slurm job that outlives us, or on Dask workers."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
+from calculators.dask_cluster import DaskCluster
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import label_key
 from calculators.registry import find
 from calculators.slurm import Detached, SlurmError, SlurmQueue
 from calculators.supervisor import WorkerPool
 from flows.config import Config
-from flows.labelling import Interrupted, Progress
+from flows.errors import as_user_error
+from flows.labelling import Engine, Progress
+from flows.places import Interrupted
 
 #: Seconds between looks at the queue.
 POLL_S = 10.0
 
 
+@contextmanager
+def open_engine(config: Config, pool: WorkerPool, interrupted: threading.Event) -> Iterator[Engine]:
+    """The engine of a campaign. The calculators of `label.calculators` go where `label.scheduler` says.
+
+    The cheap ones always run here: they are done before a scheduler would have started them.
+
+    Raises:
+        UserError: what the scheduler needs is not installed.
+    """
+    remote = frozenset(config.label.calculators)
+    if config.label.scheduler == "slurm":
+        yield Dispatch(pool, InJobs(SlurmQueue(config.slurm, POLL_S), interrupted), remote)
+    elif config.label.scheduler == "dask":
+        labels = sum(config.places[name] for name in config.label.calculators)
+        with as_user_error((ImportError,)):
+            cluster = DaskCluster(config.dask, config.slurm, labels, config.label.threads, config.folder / "dask")
+        with cluster:
+            yield Dispatch(pool, OnDask(cluster, interrupted), remote)
+    else:
+        yield pool
+
+
 @dataclass(frozen=True)
-class Engines:
-    """Dispatches by calculator: what is named in `remote` goes to the queue, the rest to the pool."""
+class Dispatch:
+    """What is named in `remote` goes there, the rest is computed here."""
 
-    pool: WorkerPool
-    queue: SlurmQueue
+    here: Engine
+    there: Engine
     remote: frozenset[str]
-    interrupted: threading.Event
-
-    @classmethod
-    def of(cls, config: Config, pool: WorkerPool, interrupted: threading.Event) -> Self:
-        """Cheap labels always run here: they are done before a scheduler would have started them."""
-        remote = frozenset(config.label.calculators if config.label.scheduler == "slurm" else ())
-        return cls(pool, SlurmQueue(config.slurm, POLL_S), remote, interrupted)
 
     def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
-        """See `calculators.supervisor.WorkerPool.label`; a Slurm job has its own time limit instead."""
-        if work.calculator not in self.remote:
-            return self.pool.label(work, folder, timeout_s, on_event)
+        engine = self.there if work.calculator in self.remote else self.here
+        return engine.label(work, folder, timeout_s, on_event)
+
+
+@dataclass(frozen=True)
+class InJobs:
+    """One Slurm job per label, with its own time limit instead of ours."""
+
+    queue: SlurmQueue
+    interrupted: threading.Event
+
+    def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             return self.queue.label(work, folder, on_event, self.interrupted)
@@ -47,3 +75,17 @@ class Engines:
             failure = Failure(kind=FailureKind.TRANSIENT, reason=str(error), stage="queue")
             fidelity = find(work.calculator).fidelity
             return Label(key=label_key(work), fidelity=fidelity, failure=failure, folder=str(folder))
+
+
+@dataclass(frozen=True)
+class OnDask:
+    """Labels one after another on Dask workers, which end with this driver."""
+
+    cluster: DaskCluster
+    interrupted: threading.Event
+
+    def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
+        try:
+            return self.cluster.label(work, folder, timeout_s, self.interrupted)
+        except Detached as left:
+            raise Interrupted from left

@@ -16,7 +16,7 @@ METRICS = {
     "r2": ("R²", 2),
     "spearman": ("Spearman", 2),
     "nll": ("NLL", 2),
-    "crps": ("CRPS (eV)", 3),
+    "crps_eV": ("CRPS (eV)", 3),
     "coverage_90": ("coverage of 90 % intervals", 2),
     "held_out_coverage_90_raw": ("coverage of held-out labels, raw sigma", 2),
     "held_out_coverage_90_recalibrated": ("the same, recalibrated", 2),

@@ -12,16 +12,16 @@ from agent.ledger import Ledger
 from calculators.label import FailureKind, Label, Work
 from calculators.pipeline import finished
 from flows.config import LabelSection
+from flows.places import Interrupted, Places
 from flows.room import check_room
 
 #: Failures that may end differently with the same input (DESIGN.md, rule 4).
 RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WALLTIME, FailureKind.UNCONVERGED})
 
+#: Stage of the event that says that the next calculator in the chain takes over.
+FALLBACK = "fallback"
+
 Progress = Callable[[dict[str, Any]], None]
-
-
-class Interrupted(KeyboardInterrupt):
-    """The campaign is being stopped; what is unfinished stays pending in the ledger."""
 
 
 class Engine(Protocol):
@@ -40,6 +40,7 @@ class Labeller:
     folder: Path  # <campaign>/labels
     work_of: Callable[[str, int, str], Work]  # composition key, ordering, calculator
     key_of: Callable[[Work], str]
+    places: Places
     interrupted: threading.Event
 
     def label(self, proposal_id: int, on_event: Progress | None = None) -> str:
@@ -48,6 +49,8 @@ class Labeller:
         if proposal.state != "pending":
             return proposal.state
         for calculator in self._chain(proposal.calculator):
+            if on_event is not None and calculator != proposal.calculator:
+                on_event({"stage": FALLBACK, "calculator": calculator})
             work = self.work_of(proposal.composition, proposal.ordering, calculator)
             key = self.key_of(work)
             known = self.ledger.label(key)
@@ -71,15 +74,14 @@ class Labeller:
         if not failed and self._is_local(work.calculator):
             self._start_over(folder, key, self.ledger.count_attempts(proposal_id, key, "lost"))
         while True:
-            if self.interrupted.is_set():
-                raise Interrupted
-            attempt = self.ledger.start_attempt(proposal_id, key, work.calculator, str(folder))
-            label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
-            if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
-                raise Interrupted
-            if not label.ok:
-                check_room(folder)
-            label = self.ledger.finish_attempt(attempt, label)
+            with self.places.take(work.calculator):
+                attempt = self.ledger.start_attempt(proposal_id, key, work.calculator, str(folder))
+                label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
+                if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
+                    raise Interrupted
+                if not label.ok:
+                    check_room(folder)
+                label = self.ledger.finish_attempt(attempt, label)
             failed += 1
             retryable = label.failure is not None and label.failure.kind in RETRYABLE
             if label.ok or not retryable or failed > self.config.retries:
@@ -88,7 +90,7 @@ class Labeller:
 
     def _is_local(self, calculator: str) -> bool:
         """Computed by a worker of this driver, and so lost with it; a Slurm job goes on."""
-        return self.config.scheduler == "local" or calculator not in self.config.calculators
+        return self.config.scheduler != "slurm" or calculator not in self.config.calculators
 
     @staticmethod
     def _start_over(folder: Path, key: str, lost: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +47,21 @@ def driver_of(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     return None
+
+
+def stop_driver(folder: Path, patience_s: float = 60.0) -> bool:
+    """Ask the campaign's driver on this machine to stop and wait until it has; False if there was none.
+
+    Raises:
+        CampaignBusy: it still runs after `patience_s`.
+    """
+    pid = driver_of(folder)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    while driver_of(folder) == pid:
+        if time.monotonic() > deadline:
+            raise CampaignBusy(f"campaign {folder.name}: its driver (pid {pid}) has not stopped in {patience_s:g} s")
+        time.sleep(0.2)
+    return True

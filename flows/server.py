@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 
 
 class ServerError(RuntimeError):
@@ -87,7 +87,7 @@ def local_server(port: int | None = None) -> Iterator[Server]:
         port: the port to listen on; by default 4200, or a free one if that is taken.
 
     Raises:
-        ServerError: it did not come up within two minutes.
+        ServerError: it did not come up within five minutes.
     """
     folder = home() / "prefect"
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from agent.ledger import Ledger
+from calculators.slurm import SlurmError
 from flows import tables
 from flows.changes import check_changes
 from flows.errors import Paused, UserError, as_user_error
@@ -23,8 +23,8 @@ from flows.lock import driver_lock
 from flows.view import CampaignView
 
 if TYPE_CHECKING:
-    from calculators.supervisor import WorkerPool
     from flows.config import Config
+    from flows.interruption import Interruption
     from flows.stage import Stage
 
 CONFIG_FILE = "config.json"
@@ -58,6 +58,15 @@ class Found:
     def view(self) -> CampaignView:
         with self.ledger() as ledger:
             return CampaignView.load(ledger, self.folder.absolute().name, self.folder)
+
+    def jobs(self) -> str:
+        """What it has in a scheduler's queue, in words; "" if it sends nothing there or nothing is left."""
+        if self.stored.get("label", {}).get("scheduler") != "slurm":
+            return ""
+        from flows.jobs import describe
+
+        with self.ledger() as ledger:
+            return describe(self.config, ledger)
 
 
 def ledger_target(url: str | None, folder: Path) -> str | Path:
@@ -93,11 +102,16 @@ def run_campaign(config: Config, console: Console) -> None:
     from calculators.supervisor import WorkerPool
     from flows.campaign import Campaign
     from flows.candidates import build_candidates
-    from flows.engines import Engines
+    from flows.engines import open_engine
     from flows.export import export
+    from flows.interruption import Interruption
+    from flows.jobs import describe
     from flows.patience import patiently
     from flows.progress import Reporter
+    from flows.rounds import play_rounds
+    from flows.streaming import play_streaming
 
+    loops = {"rounds": play_rounds, "streaming": play_streaming}
     folder = config.folder
     _check_calculators(config)
     start = config.model.start_from
@@ -113,17 +127,20 @@ def run_campaign(config: Config, console: Console) -> None:
             candidates = build_candidates(config)
         console.print(tables.funnel([(step.name, step.count) for step in candidates.funnel]))
         candidates.write(folder / "space.csv")
-        stage = stack.enter_context(_stage(config, console))
-        pool = stack.enter_context(WorkerPool(config.label.workers, config.label.threads))
-        interrupted = threading.Event()
-        engine = Engines.of(config, pool, interrupted)
+        pool = stack.enter_context(WorkerPool(sum(config.places.values()), config.label.threads))
+        interruption = Interruption(pool.close)
+        stage = stack.enter_context(_stage(config, interruption, console))
+        engine = stack.enter_context(open_engine(config, pool, interruption.event))
         reporter = stack.enter_context(Reporter(console, folder).running())
-        campaign = Campaign(config, candidates, ledger, engine, reporter, stage, interrupted)
-        with _interruptible(interrupted, pool):
+        campaign = Campaign(config, candidates, ledger, engine, reporter, stage, interruption)
+        with interruption.heeded():
             try:
-                reason = patiently(campaign.run, ledger, reporter.say)
+                reason = patiently(lambda: campaign.run(loops[config.loop.mode]), ledger, reporter.say)
             except KeyboardInterrupt as interrupt:
+                jobs = describe(config, ledger)
                 ledger.set_campaign_state(config.campaign.name, "paused", "interrupted by a person")
+                if jobs:
+                    console.print(f"jobs run on without us: {jobs}", markup=False)
                 raise Paused(f"paused; nothing is lost: `ionloop resume {folder}` goes on from here") from interrupt
         view = CampaignView.load(ledger, config.campaign.name, folder)
         reporter.say("writing tables, structures, plots and the report")
@@ -131,6 +148,24 @@ def run_campaign(config: Config, console: Console) -> None:
     console.print(tables.ranking(view, 15))
     console.print(f"stopped: {reason.text}\nfolder: {folder}\nreport: {folder / 'report.html'}")
     console.print("history in the Prefect UI: ionloop ui" if config.prefect.enabled else "", end="\n")
+
+
+def cancel_campaign(config: Config, reason: str, console: Console) -> None:
+    """Take a campaign's jobs out of the queue and say so in the ledger; nobody may drive it at the time."""
+    from flows.jobs import cancel_jobs
+
+    with driver_lock(config.folder):
+        ledger = Ledger.open(ledger_target(config.ledger.url, config.folder))
+        try:
+            with as_user_error((SlurmError,)):
+                jobs = cancel_jobs(config, ledger)
+            ledger.close_lost_attempts(config.campaign.name)
+            ledger.set_campaign_state(config.campaign.name, "cancelled", reason)
+        finally:
+            ledger.close()
+    for job in jobs:
+        console.print(f"cancelled job {job}", markup=False)
+    console.print(f"cancelled; labels are kept, `ionloop resume {config.folder}` would go on from here", markup=False)
 
 
 def _check_calculators(config: Config) -> None:
@@ -165,7 +200,7 @@ def _enrol(config: Config, ledger: Ledger) -> None:
 
 
 @contextmanager
-def _stage(config: Config, console: Console) -> Iterator[Stage]:
+def _stage(config: Config, interruption: Interruption, console: Console) -> Iterator[Stage]:
     """Prefect's stage on the user's server or on our own, or no stage at all."""
     from flows.stage import BareStage, PrefectStage
 
@@ -173,7 +208,7 @@ def _stage(config: Config, console: Console) -> Iterator[Stage]:
         yield BareStage()
         return
     with prefect_api(config.prefect.port, console) as api_url:
-        yield PrefectStage(api_url, config.campaign.name)
+        yield PrefectStage(api_url, config.campaign.name, interruption.ask)
 
 
 @contextmanager
@@ -193,26 +228,6 @@ def prefect_api(port: int | None, console: Console) -> Iterator[str]:
         console.print(f"Prefect UI: {server.ui_url}")
         stack.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
         yield server.api_url
-
-
-@contextmanager
-def _interruptible(interrupted: threading.Event, pool: WorkerPool) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the workers at once and leave unfinished labels pending."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        interrupted.set()
-        pool.close()
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def serve_ui(port: int | None, console: Console) -> None:

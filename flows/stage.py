@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, Protocol
 
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.exceptions import MissingContextError, Pause
+from prefect.states import Cancelled
 
 from flows.artifacts import publish_round
+from flows.places import Interrupted
 from flows.server import answers
 from flows.view import CampaignView
 
@@ -30,12 +33,8 @@ class Stage(Protocol):
         """Play `body` as a flow run of this `kind` ("campaign", "round") and name."""
         ...
 
-    def each(self, kind: str, titles: list[str], body: Callable[[int], None], workers: int) -> None:
-        """Play `body(i)` for every title, `workers` at a time; returns when all have ended."""
-        ...
-
-    def step(self, kind: str, title: str, body: Callable[[], None]) -> None:
-        """Play `body` as one task."""
+    def step(self, kind: str, title: str, body: Callable[[], None], labels: Sequence[str] = ()) -> None:
+        """Play `body` as one task of the flow run around it; `labels` become its tags."""
         ...
 
     def publish(self, view: CampaignView, round: int) -> None:
@@ -49,16 +48,28 @@ class BareStage:
     def flow(self, name: str, body: Callable[[], None], kind: str) -> None:
         body()
 
-    def each(self, kind: str, titles: list[str], body: Callable[[int], None], workers: int) -> None:
-        with ThreadPoolExecutor(workers) as threads:
-            for future in [threads.submit(body, i) for i in range(len(titles))]:
-                future.result()
-
-    def step(self, kind: str, title: str, body: Callable[[], None]) -> None:
+    def step(self, kind: str, title: str, body: Callable[[], None], labels: Sequence[str] = ()) -> None:
         body()
 
     def publish(self, view: CampaignView, round: int) -> None:
         """There is nobody to show it to; the ledger has it all."""
+
+
+@contextmanager
+def crew(size: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for the length of the block. If it is left by an exception, what has not begun never does."""
+    threads = ThreadPoolExecutor(size)
+    try:
+        yield threads
+    except BaseException:
+        threads.shutdown(wait=True, cancel_futures=True)
+        raise
+    threads.shutdown(wait=True)
+
+
+def elsewhere(threads: ThreadPoolExecutor, play: Callable[..., None], *arguments: Any) -> Future[None]:
+    """Play a flow or step of a stage in another thread, shown under the flow run of the caller."""
+    return threads.submit(copy_context().run, play, *arguments)
 
 
 class _Once:
@@ -69,96 +80,84 @@ class _Once:
         self.ended = False
         self.error: BaseException | None = None
 
-    def __call__(self) -> None:
+    def __call__(self) -> Any:
+        """The final state for Prefect, where it is not simply "completed"."""
         try:
             self._body()
             self.ended = True
+        except KeyboardInterrupt as interrupt:  # not a crash: a person's wish
+            self.error = interrupt
+            return Cancelled(message="stopped by a person; what is unfinished stays pending in the ledger")
         except BaseException as error:
             self.error = error
             raise
+        return None
 
 
 class PrefectStage:
-    """Flow runs, mapped tasks and their names in the Prefect UI.
+    """Flow runs, tasks and their names in the Prefect UI.
 
     Bodies are closures over the campaign, and only their names travel to Prefect: its database holds no arrays.
     If Prefect fails where the body has not (server gone, database lost), the body is played without it.
     """
 
-    def __init__(self, api_url: str, campaign: str) -> None:
+    def __init__(self, api_url: str, campaign: str, stop: Callable[[], None]) -> None:
         """
         Args:
             api_url: of the Prefect API.
             campaign: becomes a tag of every run, to filter by.
+            stop: called when somebody has paused a run in the UI.
         """
         self._api_url = api_url
         self._campaign = campaign
-        self._bare = BareStage()
+        self._stop = stop
 
     def flow(self, name: str, body: Callable[[], None], kind: str) -> None:
         once = _Once(body)
 
         @flow(name=kind, flow_run_name=name, validate_parameters=False, persist_result=False)
-        def shown() -> None:
-            once()
+        def shown() -> Any:
+            return once()
 
         with tags(self._campaign):
             self._guard(shown, once, f"{kind} {name}")
 
-    def step(self, kind: str, title: str, body: Callable[[], None]) -> None:
+    def step(self, kind: str, title: str, body: Callable[[], None], labels: Sequence[str] = ()) -> None:
         once = _Once(body)
 
         @task(name=kind, task_run_name=title.replace("{", "(").replace("}", ")"), cache_policy=NO_CACHE)
-        def shown() -> None:
-            once()
+        def shown() -> Any:
+            return once()
 
-        self._guard(shown, once, f"{kind} {title}")
-
-    def each(self, kind: str, titles: list[str], body: Callable[[int], None], workers: int) -> None:
-        if FlowRunContext.get() is None or not answers(
-            self._api_url, PATIENCE_S
-        ):  # mapped tasks need a flow run around them
-            return self._bare.each(kind, titles, body, workers)
-        parts = [_Once(lambda i=i: body(i)) for i in range(len(titles))]  # type: ignore[misc]
-
-        @task(name=kind, task_run_name="{title}", cache_policy=NO_CACHE)
-        def shown(title: str, number: int) -> None:
-            parts[number]()
-
-        try:
-            threads: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(max_workers=workers)
-            with threads as runner:
-                for future in runner.map(shown, {"title": titles, "number": list(range(len(titles)))}):
-                    future.wait()
-        except Exception as error:  # noqa: BLE001 (whatever Prefect raises, the campaign's own work decides)
-            self._warn(kind, error)
-        for part in parts:
-            if part.error is not None:
-                raise part.error
-        missing = [number for number, part in enumerate(parts) if not part.ended]
-        self._bare.each(kind, [titles[i] for i in missing], lambda i: body(missing[i]), workers)
-        return None
+        with tags(*labels):
+            self._guard(shown, once, f"{kind} {title}")
 
     def publish(self, view: CampaignView, round: int) -> None:
         if answers(self._api_url, PATIENCE_S):
             publish_round(view, round)
 
-    def _guard(self, shown: Callable[[], None], once: _Once, what: str) -> None:
+    def _guard(self, shown: Callable[[], Any], once: _Once, what: str) -> None:
         if not answers(self._api_url, PATIENCE_S):  # Prefect's client would try for minutes
-            return once()
+            self._settle(once)
+            return
         try:
             shown()
-        except Exception as error:  # noqa: BLE001
-            if once.error is not None:
-                raise once.error from None
-            self._warn(what, error)
-        if not once.ended:
-            once()
-        return None
+        except Pause:  # raised between runs, never inside a body
+            if not once.ended:
+                self._stop()
+                raise Interrupted from None
+        except Exception as error:  # noqa: BLE001 (whatever Prefect raises, the campaign's own work decides)
+            if once.error is None:
+                log.warning("%s: Prefect did not answer (%s); going on without it", what, type(error).__name__)
+        self._settle(once)
 
     @staticmethod
-    def _warn(what: str, error: Exception) -> None:
-        log.warning("%s: Prefect did not answer (%s); going on without it", what, type(error).__name__)
+    def _settle(once: _Once) -> None:
+        """The body has run, or runs now; its own error is what the caller hears of."""
+        if not once.ended and once.error is None:
+            once()
+        if once.error is not None:
+            raise once.error from None
 
 
 def current_run_id() -> str:

@@ -289,3 +289,34 @@ def test_no_composition_twice_over_a_whole_campaign(batch, seed, rule):
             np.array([[o.composition] for o in labelled]), np.array([o.value_eV for o in labelled])
         )
     assert sorted(o.composition for o in labelled) == list(range(40))
+
+
+def test_one_by_one_the_quota_is_that_of_the_last_few_together():
+    """Without `recent` every single proposal would be a batch of its own, and its cluster's share all of it."""
+    order, clusters = np.arange(12), np.array([0] * 8 + [1] * 4)
+    asked: list[int] = []
+    for _ in range(4):
+        free = np.array([p for p in order if p not in asked])
+        mine = clusters[asked]
+        pick = diversity.cluster_quota(np.arange(len(free)), clusters[free], 1, 0.5, mine, 0.0, mine)
+        asked.append(int(free[pick[0]]))
+    assert sorted(clusters[asked]) == [0, 0, 1, 1]
+    assert sorted(clusters[diversity.cluster_quota(order, clusters, 4, 0.5, np.array([]), 0.0)]) == [0, 0, 1, 1]
+
+
+def test_one_by_one_exploration_keeps_its_share():
+    """A quarter of a batch of four: one goes to an unseen cluster, and not each of the four."""
+    order, clusters = np.arange(12), np.repeat([0, 1, 2], 4)
+    seen = [0] * 5
+    first = diversity.cluster_quota(order, clusters, 1, 1.0, np.array(seen), 0.25, seen[-3:])
+    assert clusters[first[0]] == 1
+    seen.append(1)
+    after = diversity.cluster_quota(order, clusters, 1, 1.0, np.array(seen), 0.25, seen[-3:])
+    assert clusters[after[0]] == 0
+
+
+def test_one_by_one_kmeans_leaves_the_groups_that_are_taken():
+    blobs = np.concatenate([np.full((4, 2), 10.0 * k) for k in range(4)]) + RNG(0).normal(0, 0.1, (16, 2))
+    order = np.arange(16)
+    pick = diversity.kmeans_of_top(order, blobs, 1, 16.0, RNG(1), blobs[[0, 4, 8]])
+    assert pick[0] == 12

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A real Slurm of one node for tests: slurm_one_node.sh DIR, as root; then `export SLURM_CONF=DIR/slurm.conf`.
+# SLURM_NODE_CPUS lets the node claim more cores than it has, to test many jobs at once.
 # Needs Debian's slurmctld, slurmd, slurm-client and munge. No systemd, no cgroups. Pids in DIR/slurmctld.pid, slurmd.pid.
 set -euo pipefail
 dir=${1:?a work directory}
@@ -24,9 +25,10 @@ JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
+SlurmdParameters=config_overrides
 KillWait=2
 AccountingStorageType=accounting_storage/none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=4000 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_NODE_CPUS:-$(nproc)} RealMemory=4000 State=UNKNOWN
 PartitionName=debug Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$dir/slurm.conf

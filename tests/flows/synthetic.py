@@ -239,7 +239,7 @@ def round_metrics(number: int) -> dict[str, Any]:
         "r2": 1 - 0.9 / number,
         "spearman": 1 - 0.8 / number,
         "nll": -0.5 - 0.2 * number,
-        "crps": 0.04 / number,
+        "crps_eV": 0.04 / number,
         "coverage_90": 0.7 + 0.05 * number,
         "miscalibration_area": 0.2 / number,
     }

@@ -29,7 +29,7 @@ def stored(key):
     return answer.raise_for_status().json()[::-1]
 
 
-def test_rounds_are_the_versions_of_six_artifacts(prefect_server, synthetic_view):
+def test_rounds_are_the_versions_of_every_artifact(prefect_server, synthetic_view):
     @flow
     def publish():
         return [artifacts.publish_round(synthetic_view, number) for number in (1, 2)]
@@ -90,3 +90,31 @@ def test_every_edge_has_contents(edge_view):
     assert artifacts.failure_table(edge_view)
     assert 0 <= artifacts.progress_percent(edge_view) <= 100
     assert artifacts.summary(edge_view, 1).startswith(f"# {edge_view.name}")
+
+
+def test_every_fidelity_says_what_it_took(synthetic_view):
+    lines = {line["fidelity"]: line for line in artifacts.fidelity_table(synthetic_view)}
+    assert set(lines) == {"bvse", synthetic_view.target_fidelity}
+    assert lines["bvse"]["labels"] + lines["bvse"]["pending"] <= 12
+    at_target = lines[synthetic_view.target_fidelity]
+    assert at_target["labels"] == len(synthetic_view.at_target)
+    assert at_target["lowest (eV)"] == f"{synthetic_view.best[0].value_eV:.3f}"
+    assert sum(line["failed attempts"] for line in lines.values()) == sum(
+        line["attempts"] for line in artifacts.failure_table(synthetic_view) if line["kind"] != "lost"
+    )
+
+
+def test_each_acquisition_names_its_prefect_run(synthetic_view):
+    from dataclasses import replace
+
+    first = synthetic_view.of_round(1)[0]
+    view = replace(synthetic_view, acquisitions=(replace(first, prefect_run="a-run"),))
+    assert artifacts.acquisition_table(view, 1)[0]["prefect run"] == "a-run"
+
+
+def test_every_figure_of_quality_is_shown():
+    """Coverage, miscalibration and the rest have a title under the name that the campaign writes them by."""
+    from flows.facts import METRICS
+    from flows.quality import NAMES
+
+    assert {"mae_eV", "coverage_90", "miscalibration_area", "crps_eV"} <= set(METRICS) & set(NAMES.values())

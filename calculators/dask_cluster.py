@@ -1,0 +1,164 @@
+"""Many short labels on a Dask cluster: workers here, or in Slurm jobs that compute one label after another.
+
+A Slurm job per label (`calculators.slurm`) outlives its driver, which is what a label of hours needs; a label of
+seconds would wait longer for its job than for its value. Dask workers are started once and lost with the driver. What
+a killed worker was computing Dask gives to another one; what it had completed is not computed again, because a label
+is found by its content address in its folder (`label_work`).
+
+Only text travels (the work, the label), no objects; workers in Slurm jobs speak TLS with certificates of this run.
+Needs the extra `dask`: distributed and dask-jobqueue.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from calculators import registry
+from calculators.label import Failure, FailureKind, Label, Work
+from calculators.pipeline import finished, label_key
+from calculators.slurm import Detached, SlurmOptions
+from calculators.supervisor import WorkerPool
+
+#: Seconds between looks at whether the driver wants to leave.
+LOOK_S = 0.5
+
+
+class DaskOptions(BaseModel):
+    """The Dask cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cluster: Literal["local", "slurm"] = Field(
+        "local", description="Workers on this machine, or in Slurm jobs that ask for what section slurm says."
+    )
+    labels_per_worker: int = Field(1, ge=1, le=256, description="Labels side by side in one worker (one Slurm job).")
+
+
+class DaskCluster:
+    """Computes labels on Dask workers; `label` may be called from any number of threads.
+
+    Args:
+        options: which kind of cluster.
+        slurm: what a Slurm job of a worker asks for.
+        labels: labels side by side.
+        threads: CPU threads of each label.
+        folder: for the workers' logs and scratch.
+
+    Use it as a context manager: the cluster starts on entering and ends, Slurm jobs included, on leaving.
+
+    Raises:
+        ImportError: the extra `dask` is not installed.
+    """
+
+    def __init__(self, options: DaskOptions, slurm: SlurmOptions, labels: int, threads: int, folder: Path) -> None:
+        if find_spec("distributed") is None or (options.cluster == "slurm" and find_spec("dask_jobqueue") is None):
+            raise ImportError("label.scheduler = \"dask\" needs more packages: pip install 'ionloop[dask]'")
+        self.options, self.slurm, self.threads, self.folder = options, slurm, threads, folder
+        self.workers = -(-labels // options.labels_per_worker)
+        self._stack = ExitStack()
+        self.client: Any = None
+
+    def __enter__(self) -> Self:
+        from distributed import Client
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        cluster = self._stack.enter_context(self._local() if self.options.cluster == "local" else self._in_jobs())
+        self.client = self._stack.enter_context(Client(cluster, set_as_default=False))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def _local(self) -> Any:
+        from distributed import LocalCluster
+
+        return LocalCluster(
+            n_workers=self.workers,
+            threads_per_worker=self.options.labels_per_worker,
+            host="127.0.0.1",
+            dashboard_address=None,
+            local_directory=str(self.folder),
+            memory_limit=0,
+        )
+
+    def _in_jobs(self) -> Any:
+        from dask_jobqueue import SLURMCluster
+        from distributed.security import Security
+
+        asked, labels = self.slurm, self.options.labels_per_worker
+        cluster = SLURMCluster(
+            cores=labels,
+            job_cpu=asked.cores * labels,
+            processes=1,
+            memory=f"{asked.memory_GB * labels}GB",
+            walltime=f"{asked.time_minutes // 60:02d}:{asked.time_minutes % 60:02d}:00",
+            queue=asked.partition or None,
+            account=asked.account or None,
+            job_extra_directives=asked.extra,
+            job_script_prologue=asked.setup,
+            python=sys.executable,
+            local_directory=str(self.folder),
+            log_directory=str(self.folder),
+            shared_temp_directory=str(self.folder),
+            protocol="tls://",
+            security=Security.temporary(),
+            scheduler_options={"dashboard_address": None},
+        )
+        cluster.scale(jobs=self.workers)
+        return cluster
+
+    def label(self, work: Work, folder: str | Path, timeout_s: float, leave: threading.Event | None = None) -> Label:
+        """Compute a label on some worker, waiting for a free one. Failures are those of `WorkerPool.label`.
+
+        Raises:
+            Detached: `leave` was set; the label is given up.
+            ValueError: unknown calculator or settings.
+        """
+        key, folder = label_key(work), Path(folder).resolve()
+        if (known := finished(folder, key)) is not None:
+            return known
+        start, done = time.monotonic(), threading.Event()
+        request = work.model_dump_json(), str(folder), timeout_s, self.threads, self.options.labels_per_worker
+        future = self.client.submit(compute, *request, key=f"label-{key}-{time.monotonic_ns()}", pure=False)
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(LOOK_S):
+            if leave is not None and leave.is_set():
+                future.cancel()
+                raise Detached(key)
+        if (error := future.exception() if future.status == "error" else None) is not None:
+            if isinstance(error, ValueError):
+                raise error
+            return self._failed(work, key, folder, f"{type(error).__name__}: {error}", start)
+        if future.status != "finished":
+            return self._failed(work, key, folder, f"the Dask cluster gave the label up ({future.status})", start)
+        return Label.model_validate_json(future.result())
+
+    def _failed(self, work: Work, key: str, folder: Path, reason: str, start: float) -> Label:
+        return Label(
+            key=key,
+            fidelity=registry.find(work.calculator).fidelity,
+            failure=Failure(kind=FailureKind.TRANSIENT, reason=" ".join(reason.split())[:300], stage="dask"),
+            seconds={"total": round(time.monotonic() - start, 3)},
+            folder=str(folder),
+        )
+
+
+def compute(work: str, folder: str, timeout_s: float, threads: int, side_by_side: int) -> str:
+    """What runs on a Dask worker: one label in a supervised process, from JSON to JSON."""
+    label = _pool(side_by_side, threads).label(Work.model_validate_json(work), folder, timeout_s)
+    return label.model_dump_json()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(size: int, threads: int) -> WorkerPool:
+    """This Dask worker's own processes; they end by themselves when it is killed."""
+    return WorkerPool(size, threads)

@@ -1,0 +1,200 @@
+"""From what the ledger holds to what is to be labelled next. Reads the ledger and never writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from agent.acquisition import Proposal, propose
+from agent.formula import Occupation, descriptor_table
+from agent.learner import CandidatePool, Observation
+from agent.ledger import Ledger, NewProposal
+from agent.schema import ProposalRow
+from calculators.label import Work
+from calculators.pipeline import label_key
+from calculators.registry import find
+from flows.candidates import Candidates
+from flows.config import Config
+from flows.errors import as_user_error
+from flows.outcomes import EVENT as OUTCOME_EVENT
+from flows.outcomes import PhaseClassifier, told
+
+#: The round that labels the cheap fidelity.
+PRETRAINING = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the acquisition rounds have asked for so far."""
+
+    labelled: list[Observation]  # at the target fidelity
+    pending: list[tuple[int, int]]  # (composition, ordering) without a label yet, or ever
+
+    @property
+    def compositions(self) -> set[int]:
+        return {o.composition for o in self.labelled} | {composition for composition, _ in self.pending}
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Chooses for one campaign. The same ledger, model and seed words give the same choice."""
+
+    config: Config
+    candidates: Candidates
+    ledger: Ledger
+
+    @property
+    def target(self) -> str:
+        """The fidelity that the campaign is about."""
+        return find(self.config.label.calculators[0]).fidelity
+
+    @property
+    def cheap(self) -> str:
+        """The fidelity that the model learns first."""
+        return find(self.config.pretrain.calculator).fidelity
+
+    def pretraining_set(self) -> list[Proposal]:
+        """Stratified over the clusters, so that the ensemble has seen all of the space at the cheap fidelity."""
+        acquisition = self.config.acquisition.model_copy(update={"strategy": "stratified"})
+        rng = self.rng(PRETRAINING)
+        return propose(None, self.pool(), acquisition, self.config.pretrain.labels, [], rng=rng)
+
+    def choose(self, surrogate: Any, size: int, seed: tuple[int, ...], recent: int = 0) -> list[Proposal]:
+        """The next `size` proposals, best first.
+
+        Args:
+            surrogate: the trained model, or None while there is none.
+            size: how many at most.
+            seed: numbers that, with the campaign's seed, decide every random choice: round, and place in it.
+            recent: so many of the last proposals count as part of this batch (for diversity), besides the pending.
+        """
+        asked = self.asked()
+        proposals = propose(
+            surrogate,
+            self.pool(),
+            self.config.acquisition,
+            size,
+            asked.labelled,
+            asked.pending,
+            self.rng(*seed),
+            progress=self.spent(len(asked.labelled)),
+            pinned=self._edited("pin"),
+            recent=self._recent(recent) if recent else (),
+        )
+        return proposals if asked.labelled else [self._at_cheap_fidelity(proposal) for proposal in proposals]
+
+    def asked(self) -> Asked:
+        """Target-fidelity labels, and what was asked for without (yet, or ever) giving one."""
+        index = self.candidates.index
+        labelled = [
+            Observation(index[p.composition], p.ordering, label.value_eV)
+            for p, label in self.ledger.labels(self._name, self.target)
+            if label.value_eV is not None
+        ]
+        have = {(o.composition, o.ordering) for o in labelled}
+        asked = [(index[p.composition], p.ordering) for p in self._acquisitions()]
+        return Asked(labelled, [pair for pair in asked if pair not in have])
+
+    def rows(self, proposals: list[Proposal], calculator: str) -> list[NewProposal]:
+        """As the ledger keeps them."""
+        return [self._row(proposal, calculator) for proposal in proposals]
+
+    def work(self, composition: str, ordering: int, calculator: str) -> Work:
+        """What a calculator is asked for."""
+        config = self.config
+        if calculator in config.label.calculators:
+            settings = config.label.settings.get(calculator, {})
+        else:
+            settings = config.pretrain.settings
+        return self.candidates.work(composition, ordering, calculator, settings)
+
+    def pool(self) -> CandidatePool:
+        """The space without what a person has excluded."""
+        candidates = self.candidates
+        allowed = np.ones(len(candidates.compositions), dtype=bool)
+        allowed[self._edited("exclude")] = False
+        if (classifier := self.phase_classifier()) is not None:
+            allowed &= classifier.allowed(*self._occupations)
+        return CandidatePool.of(candidates.compositions, candidates.clusters.labels, candidates.orderings, allowed)
+
+    def phase_classifier(self) -> PhaseClassifier | None:
+        """Trained on all outcomes known by now, if only synthesizable compositions are to be proposed."""
+        section = self.config.synthesizability
+        if not section.only:
+            return None
+        added = told(self.ledger.events(self._name, OUTCOME_EVENT))
+        with as_user_error():
+            return PhaseClassifier.of(section, self.candidates.host, added, self.config.campaign.seed)
+
+    def synthesizable(self) -> str:
+        """What the classifier lets through, in words; "" without one."""
+        classifier = self.phase_classifier()
+        if classifier is None:
+            return ""
+        passing, total = int(classifier.allowed(*self._occupations).sum()), len(self.candidates.compositions)
+        return f"; {passing:,} of {total:,} compositions are synthesizable by {classifier}"
+
+    @cached_property
+    def _occupations(self) -> tuple[list[Occupation], np.ndarray]:
+        """The substituted sublattice of every composition, and its descriptors (n, 4)."""
+        occupations = [Occupation.of(composition) for composition in self.candidates.compositions]
+        return occupations, descriptor_table(occupations)
+
+    def spent(self, labels: int) -> float:
+        """Share of the budget of rounds or labels that is spent, whichever is further; 0 without a budget."""
+        stopping = self.config.stopping
+        done = sum(row.state == "done" and row.number > PRETRAINING for row in self.ledger.rounds(self._name))
+        shares = [labels / stopping.max_labels if stopping.max_labels else 0.0]
+        shares.append(done / stopping.max_rounds if stopping.max_rounds else 0.0)
+        return max(shares)
+
+    def rng(self, *words: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.campaign.seed, *words])
+
+    @property
+    def _name(self) -> str:
+        return self.config.campaign.name
+
+    def _acquisitions(self) -> list[ProposalRow]:
+        return [p for p in self.ledger.proposals(self._name) if p.round != PRETRAINING]
+
+    def _recent(self, count: int) -> list[int]:
+        """Compositions of the last `count` proposals and of all that are pending, oldest first."""
+        asked = self._acquisitions()
+        last = {p.id for p in asked[-count:]}
+        return [self.candidates.index[p.composition] for p in asked if p.id in last or p.state == "pending"]
+
+    def _edited(self, kind: str) -> list[int]:
+        """Compositions that a person has pinned or excluded."""
+        events = self.ledger.events(self._name, kind)
+        return [self.candidates.index[event.data["composition"]] for event in events]
+
+    def _at_cheap_fidelity(self, proposal: Proposal) -> Proposal:
+        """Without a single target label the model speaks of the cheap fidelity: it may rank, but not be compared."""
+        if not np.isfinite(proposal.mean_eV):
+            return proposal
+        reason = f"{proposal.reason}, all at {self.cheap}: nothing is labelled at {self.target} yet"
+        return replace(proposal, mean_eV=np.nan, sigma_eV=np.nan, reason=reason)
+
+    def _row(self, proposal: Proposal, calculator: str) -> NewProposal:
+        composition = proposal.composition
+        return NewProposal(
+            composition=composition.key,
+            formula=composition.formula(self.candidates.host),
+            ordering=proposal.ordering,
+            calculator=calculator,
+            label_key=label_key(self.work(composition.key, proposal.ordering, calculator)),
+            reason=proposal.reason,
+            cluster=proposal.cluster,
+            mean_eV=_finite(proposal.mean_eV),
+            sigma_eV=_finite(proposal.sigma_eV),
+            score=_finite(proposal.score),
+        )
+
+
+def _finite(value: float) -> float | None:
+    """JSON and SQL know no NaN."""
+    return float(value) if np.isfinite(value) else None
