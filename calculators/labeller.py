@@ -99,6 +99,10 @@ class NebLabeller(Labeller):
         surrogate = self._surrogate(checked).factory if checked.surrogate else None
         return BarrierRun(self._images_factory(checked, folder), checked, folder, progress, surrogate=surrogate)
 
+    def calculator(self, options: dict[str, Any], folder: Path) -> Any:
+        """One ASE calculator with these options; files that it needs go into the folder."""
+        return self._images_factory(NebSettings(options=options), folder)()
+
     def _surrogate(self, settings: NebSettings) -> NebLabeller:
         from calculators import registry
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
+from flows.screening_hull import HullModelStep, HullStep
 from flows.screening_md import StabilityStep, TransportStep
 from flows.screening_synthesizability import SynthesizableStep
 from flows.screening_voltage import VoltageStep
@@ -77,14 +78,21 @@ class ClusterStep(Step):
 
 
 AnyStep = Annotated[
-    BarrierStep | ClusterStep | StabilityStep | TransportStep | SynthesizableStep | VoltageStep,
+    BarrierStep
+    | ClusterStep
+    | HullStep
+    | HullModelStep
+    | StabilityStep
+    | TransportStep
+    | SynthesizableStep
+    | VoltageStep,
     Field(discriminator="step"),
 ]
 
 
 def paper_steps() -> list[AnyStep]:
-    """The selection of Tao et al. (Matter 8, 102380 (2025))."""
-    return [BarrierStep(below_median=True), BarrierStep(lowest=6)]
+    """The selection of Tao et al. (Matter 8, 102380 (2025)); E_hull of so many as can be calculated overnight."""
+    return [BarrierStep(below_median=True), HullStep(first=40, lowest=10), BarrierStep(lowest=6)]
 
 
 class ScreenSection(BaseModel):

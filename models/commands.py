@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
@@ -131,14 +132,8 @@ def predict(
     Returns:
         (id, mean, sigma) in the units that the model was trained on; sigma NaN where there is none.
     """
-    model = Path(model)
     names, atoms = read_structures(structures)
-    if model.is_dir():
-        store = GraphStore(atoms, names, processes=0)
-        mean, sigma = trained(model, store).predict(np.arange(len(store))[:, None], return_std=True)
-    else:
-        mean = load_released(model).predict(atoms, names)
-        sigma = np.full(len(mean), np.nan)
+    mean, sigma = predict_atoms(Path(model), atoms, names)
     found = [(name, float(m), float(s)) for name, m, s in zip(names, mean, sigma, strict=True)]
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +142,23 @@ def predict(
             writer.writerow(["id", "mean", "sigma"])
             writer.writerows((name, f"{m:.6g}", "" if math.isnan(s) else f"{s:.6g}") for name, m, s in found)
     return found
+
+
+def predict_atoms(model: Path, atoms: Sequence[Atoms], names: Sequence[str]) -> tuple[Floats, Floats]:
+    """Mean and sigma (n,) of structures in memory; see `predict`.
+
+    Raises:
+        ValueError: neither a trained model's folder nor a checkpoint.
+    """
+    if not model.is_dir():
+        if not model.is_file():
+            raise ValueError(f"model {model}: neither the folder of a trained model nor a checkpoint (.pth.tar)")
+        mean = load_released(model).predict(list(atoms), list(names))
+        return mean, np.full(len(mean), np.nan)
+    if not (model / "model.json").is_file():
+        raise ValueError(f"model {model}: no trained model in this folder (`ionloop train DATA --out FOLDER`)")
+    store = GraphStore(list(atoms), list(names), processes=0)
+    return trained(model, store).predict(np.arange(len(store))[:, None], return_std=True)
 
 
 @dataclass(frozen=True)
