@@ -239,9 +239,12 @@ def above_hull(
         ValueError: the phases cannot make up the composition.
         CalculationFailed: `invalid`, if energies are not below those of free atoms.
     """
+    from pymatgen.analysis.phase_diagram import PDEntry
+
     diagram = _diagram(composition, competing)
     floor = diagram.get_hull_energy_per_atom(composition)
-    shares = {entry.name: float(share) for entry, share in diagram.get_decomposition(composition).items()}
+    parts = diagram.get_decomposition(composition).items()
+    shares = {entry.name: float(share) for entry, share in parts if isinstance(entry, PDEntry)}
     free = sorted(name for name in shares if name.startswith(FREE))
     if free:
         names = ", ".join(name.removeprefix(FREE) for name in free)

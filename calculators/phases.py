@@ -61,8 +61,11 @@ class Phase:
 class Reference(Protocol):
     """Where competing phases come from. `version` is part of what a result depends on."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
 
     def phases(self, elements: frozenset[str]) -> list[Phase]:
         """Every compound that consists of these elements only."""
@@ -167,9 +170,8 @@ def near_hull(rester: Any, elements: list[str]) -> list[Any]:
 
     entries = rester.get_entries_in_chemsys(elements)
     diagram = PhaseDiagram(entries)
-    return [
-        entry for entry in entries if not entry.is_element and diagram.get_e_above_hull(entry) <= WITHIN_EV_PER_ATOM
-    ]
+    above = {entry: diagram.get_e_above_hull(entry) for entry in entries if not entry.is_element}
+    return [entry for entry, value in above.items() if value is not None and value <= WITHIN_EV_PER_ATOM]
 
 
 def _frame(entry: Any) -> Atoms:
