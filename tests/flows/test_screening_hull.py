@@ -143,7 +143,7 @@ def test_bad_input_is_one_clear_line(phases, tmp_path, arguments, words):
 def test_a_model_of_e_hull_is_trained_by_the_same_trainer_and_screens(campaign, phases, tmp_path):
     """The data set is what `ionloop hull` writes; the values here are only for the test."""
     frames = []
-    for name, atoms in phases.items():
+    for name, atoms in list(phases.items())[:8]:
         frame = atoms.copy()
         frame.info = {"name": name, "e_hull_eV_per_atom": 0.01 * (len(frames) % 4)}
         frames.append(frame)
