@@ -148,15 +148,11 @@ def predict_atoms(model: Path, atoms: Sequence[Atoms], names: Sequence[str]) -> 
     """Mean and sigma (n,) of structures in memory; see `predict`.
 
     Raises:
-        ValueError: neither a trained model's folder nor a checkpoint.
+        FileNotFoundError, ValueError: no such model, or not one of ours.
     """
     if not model.is_dir():
-        if not model.is_file():
-            raise ValueError(f"model {model}: neither the folder of a trained model nor a checkpoint (.pth.tar)")
         mean = load_released(model).predict(list(atoms), list(names))
         return mean, np.full(len(mean), np.nan)
-    if not (model / "model.json").is_file():
-        raise ValueError(f"model {model}: no trained model in this folder (`ionloop train DATA --out FOLDER`)")
     store = GraphStore(list(atoms), list(names), processes=0)
     return trained(model, store).predict(np.arange(len(store))[:, None], return_std=True)
 
