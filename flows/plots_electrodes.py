@@ -15,6 +15,8 @@ from flows.wording import formula_math
 
 #: Profiles drawn at most; more cannot be told apart.
 MOST_PROFILES = 8
+#: Compounds named beside the points of the ranking.
+BEST_NAMED = 10
 
 
 def profiles(table: pd.DataFrame, mobile: str = "Na") -> Figure:
@@ -71,22 +73,23 @@ def ranking(screened: Sequence[Screened], rules: Rules) -> Figure:
         V43, V21, variation, score = np.array(points, dtype=float).T  # no score is NaN, which is not drawn
         left.scatter(V43, V21, s=26, color=colour, label=label, zorder=2)
         right.scatter(variation, score, s=26, color=colour, zorder=2)
-    for one in [one for one in drawable if one.rank is not None][:10]:
-        left.annotate(
-            f"{one.rank} {one.candidate.compound}",
-            (one.candidate.V43 or 0.0, one.candidate.V21 or 0.0),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=SECOND,
-        )
+    best = [one for one in drawable if one.rank is not None][:BEST_NAMED]
+    for one in best:
+        place = (one.candidate.V43 or 0.0, one.candidate.V21 or 0.0)
+        left.annotate(str(one.rank), place, xytext=(4, 4), textcoords="offset points", fontsize=8, color=SECOND)
+    names = "\n".join(f"{one.rank}  {formula_math(one.candidate.compound)}" for one in best)
+    left.text(0.98, 0.03, names, transform=left.transAxes, ha="right", va="bottom", fontsize=8, color=SECOND)
     left.set(xlabel="$V_{43}$ (V)", ylabel="$V_{21}$ (V)", title="Rule 3")
     right.set(
         xlabel=f"relaxation energy, {rules.relaxation_measure} over contents (eV/atom)",
         ylabel="$(V_{21}-V_{43})/V_{43}$",
         title="Rule 1 and the score",
+        yscale="log",
     )
     _legend(left)
     _legend(right)
-    _footnote(figure, "Rule 2, step shape, cannot be seen here: the table gives every reason.")
+    _footnote(
+        figure,
+        "Rule 2, step shape, cannot be seen here: ranking.csv gives every reason. Scores below 0 are not drawn.",
+    )
     return figure
