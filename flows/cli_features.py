@@ -79,3 +79,112 @@ def add_outcome(
     console.print(f"{formula}: {word}; the classifier counts it from the next round on")
     if not found.config.synthesizability.only:
         console.print("the campaign proposes without it; set only = true in its [synthesizability] to change that")
+
+
+@app.command(rich_help_panel="Looking at a campaign")
+def search(
+    campaign: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Name or folder of a campaign; default: the one touched last in ./campaigns."),
+    ] = None,
+    elements: Annotated[Optional[str], typer.Option(help="All of these, e.g. Zr,Hf,Sn.")] = None,  # noqa: UP045
+    without: Annotated[Optional[str], typer.Option(help="None of these.")] = None,  # noqa: UP045
+    entropy: Annotated[Optional[str], typer.Option(help="In units of R: '>=1.5', or '>=1,<1.5'.")] = None,  # noqa: UP045
+    eb: Annotated[Optional[str], typer.Option(help="Barrier, eV: '<0.4'. Labels, else predictions.")] = None,  # noqa: UP045
+    formula: Annotated[Optional[str], typer.Option(help="This one, as `ionloop rank` writes it.")] = None,  # noqa: UP045
+    top: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 20,
+    out: Annotated[Optional[Path], typer.Option(help="CSV for all that fit.")] = None,  # noqa: UP045
+    structures: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder for the orderings of the shown ones that have no relaxed structure."),
+    ] = None,
+) -> None:
+    """Look compositions up: entropy, structure, barrier with sigma, percentile within the whole space.
+
+    `ionloop search my-campaign --elements Zr,Hf,Sn --entropy '>=1.5' --eb '<0.4' --out found.csv`
+    """
+    from flows.search import Atlas, Query, write_orderings
+    from flows.session import find_campaign
+    from flows.tables import hits as shown
+
+    with as_user_error():
+        query = Query.parse(elements, without, entropy, eb, formula)
+    found = find_campaign(campaign)
+    with console.status("searching"), as_user_error():
+        atlas = Atlas.of(found)
+        fitting = atlas.search(query)
+    best = fitting.head(top)
+    if structures is not None:
+        best = write_orderings(found, best, structures)
+        fitting.loc[best.index, "structure"] = best["structure"]
+    console.print(shown(best))
+    if atlas.note:
+        console.print(f"[yellow]{atlas.note}[/]", soft_wrap=True)
+    console.print(f"{len(fitting):,} of {len(atlas.table):,} compositions fit")
+    if out is not None:
+        fitting.round(6).to_csv(out, index=False)
+        console.print(f"wrote {out}")
+
+
+@app.command(rich_help_panel="By themselves")
+def features(
+    structures: Annotated[list[Path], typer.Argument(help="Relaxed structures (any format of ASE), or folders.")],
+    out: Annotated[Path, typer.Option(help="CSV to write: one row per structure.")],
+    mobile: Annotated[str, typer.Option(help="The mobile ion.")] = "Li",
+    framework: Annotated[str, typer.Option(help="Cations that no dopant replaces, comma-separated.")] = "Si,P",
+    anions: Annotated[str, typer.Option(help="Corners of the polyhedra, comma-separated.")] = "O",
+    anions_per_formula: Annotated[float, typer.Option(min=0.001, help="By which formula units are counted.")] = 12.0,
+    mobile_geometry: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ideal polyhedron of the mobile ion, as ChemEnv names it; default T:4 for Li, else O:6."),
+    ] = None,
+    frames: Annotated[bool, typer.Option(help="All frames of a file, not only the last.")] = False,
+) -> None:
+    """The 17 structural features of the LZSP paper, and the configurational entropy, of relaxed structures.
+
+    Mobile ions per formula unit, volume, cell lengths; per kind of cation the mean and spread of the continuous
+    symmetry measures of its polyhedra, and the first peak of the radial distribution function to the anions.
+    """
+    from flows.transport import feature_csv
+    from models.structural_features import Framework
+
+    def split(text: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    with console.status("computing features"), as_user_error():
+        ideal = mobile_geometry or ("T:4" if mobile == "Li" else "O:6")
+        roles = Framework(mobile, split(framework), split(anions), anions_per_formula, (ideal, "O:6", "T:4"))
+        table, refused = feature_csv(structures, roles, out, frames)
+    for name, reason in refused.items():
+        console.print(f"[yellow]left out[/] {name}: {reason}", soft_wrap=True)
+    console.print(f"{len(table)} structures, {len(table.columns)} columns: {out}", soft_wrap=True)
+
+
+@app.command(rich_help_panel="By themselves")
+def transport(
+    table: Annotated[Path, typer.Argument(help="CSV of features with a column for the target (`ionloop features`).")],
+    target: Annotated[str, typer.Option(help="Column to be learned: msd_A2, E_3D_eV, ...")],
+    unit: Annotated[str, typer.Option(help="Unit of the target, for the figures.")] = "",
+    columns: Annotated[
+        str, typer.Option(help="structural (the 17), multinary (with entropy), all, or names, comma-separated.")
+    ] = "structural",
+    orderings: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="CSV of features of many orderings of one composition: how stable is a prediction?"),
+    ] = None,
+    importance: Annotated[str, typer.Option(help="shap, or permutation, which needs no further package.")] = "shap",
+    folds: Annotated[int, typer.Option(min=2, help="Cross-validation folds.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of folds and regressors.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for tables and figures.")] = Path("transport"),
+) -> None:
+    """The SF-MSD model of the LZSP paper on your table: errors beside the mean predictor's, and what matters."""
+    from flows.transport import model_transport, read_table
+
+    with console.status("cross-validating"), as_user_error():
+        many = None if orderings is None else read_table(orderings)
+        report = model_transport(read_table(table), target, columns, many, importance, folds, seed)
+        written = report.write(out, unit)
+    console.print(report.errors().round(4).to_string(index=False), markup=False, highlight=False, soft_wrap=True)
+    for line in report.verdicts():
+        console.print(line, soft_wrap=True)
+    console.print("wrote " + ", ".join(map(str, written)), soft_wrap=True)

@@ -22,6 +22,7 @@ from flows.proposing import Proposer
 from flows.quality import held_out_quality, prospective_quality
 from flows.remembering import Remembered
 from flows.retraining import Examples, Retrainer
+from flows.search import write_predictions
 
 #: Compositions of the ranking that the ledger keeps; ranking.csv has all that were asked for.
 RANKED = 1000
@@ -64,6 +65,8 @@ class Learner:
             improvement = probability_of_improvement(mean, np.maximum(sigma, 1e-9), best, 0.0)
             metrics["improvement"] = float(improvement.max())
             ranking = rank(self.proposer.candidates, labelled, mean, sigma)
+            keys = [composition.key for composition in self.proposer.candidates.compositions]
+            write_predictions(self.proposer.config.folder, keys, mean, sigma)
         failed = self.ledger.counts(self._name).get("failed", 0)
         text = decisions.retrained(round, metrics, self.proposer.target, failed)
         self._models = {number: known for number, known in self._models.items() if number == round - 1}

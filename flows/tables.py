@@ -6,6 +6,7 @@ Made for 100 columns; wider terminals give longer formulas and reasons more room
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -18,6 +19,9 @@ from agent.schema import EventRow
 from flows.facts import outcome
 from flows.view import Acquisition, CampaignView
 from flows.wording import DASH, duration, energy, finite, number, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATE_COLOUR = {"running": "cyan", "paused": "yellow", "finished": "green", "stopped": "red"}
 OUTCOME_COLOUR = {"converged": "green", "not converged": "yellow", "pending": "dim"}
@@ -120,6 +124,28 @@ def ranking(view: CampaignView, top: int = 20) -> Table:
             DASH if line.cluster is None else str(line.cluster),
             str(line.orderings),
             DASH if labelled is None else str(labelled),
+        )
+    return table
+
+
+def hits(found: pd.DataFrame) -> Table:
+    """What `ionloop search` found: labels bold; percentile 0 is the lowest barrier of the space."""
+    table = _table(title=f"{len(found)} compositions, lowest barrier first" if len(found) else "nothing fits")
+    table.add_column("composition", overflow="fold", ratio=1, min_width=34)
+    table.add_column("E_b (eV)", justify="right", no_wrap=True)
+    table.add_column("percentile", justify="right", no_wrap=True)
+    table.add_column("entropy (R)", justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True)
+    table.add_column("structure", overflow="fold", min_width=12)
+    for row in found.to_dict("records"):
+        label = row["source"] == "label"
+        table.add_row(
+            Text(str(row["formula"]), style="bold" if label else ""),
+            Text(energy(finite(row["E_b_eV"]), finite(row["sigma_eV"])), style="bold" if label else ""),
+            number(row["percentile"], 1),
+            f"{number(row['entropy_R'], 2)} {row['entropy_class']}",
+            Text(row["source"] or DASH, style="green" if label else "dim"),
+            row["structure"] or DASH,
         )
     return table
 

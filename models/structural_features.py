@@ -51,7 +51,7 @@ class Framework:
     framework: tuple[str, ...] = ("Si", "P")
     anions: tuple[str, ...] = ("O",)
     anions_per_formula: float = 12.0
-    geometries: tuple[str, str, str] = ("O:6", "O:6", "T:4")
+    geometries: tuple[str, str, str] = ("T:4", "O:6", "T:4")
 
     def __post_init__(self) -> None:
         for symbol in (self.mobile, *self.framework, *self.anions):
