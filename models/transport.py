@@ -9,7 +9,7 @@ without that package, by permutation; how much a prediction depends on the order
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def cross_validate(
                 _regressor(name, seed).fit(data.features[train], data.target[train]).predict(data.features[test])
             )
         metrics = evaluate(data.target, predicted)
-        metrics = Metrics(**{**metrics.to_dict(), "n": len(data), "mae_mean": mean_error})
+        metrics = replace(metrics, mae_mean=mean_error)
         errors = [float(np.abs(predicted[test] - data.target[test]).mean()) for _, test in splits]
         found[name] = OutOfFold(name, predicted, metrics, float(np.std(errors)))
     return found
