@@ -259,6 +259,28 @@ def test_zircon_by_chgnet(phases, energies):
     assert again.e_hull_eV_per_atom == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metals", "published_eV_per_atom"),
+    [(["Zr"] * 4, -0.006), (["Hf", "Zr", "Hf", "Zr"], -0.021)],
+    ids=["NZSP", "NHZSP"],
+)
+def test_nasicon_by_chgnet(phases, energies, metals, published_eV_per_atom, capsys):
+    """Na3Zr2Si2PO12 and Na3HfZrSi2PO12 beside PBE (Ouyang et al., Nat. Commun. 12, 5752 (2021); their data set)."""
+    atoms = phases["Na4Zr2(SiO4)3 NASICON"].atoms.copy()
+    for symbol, chosen in (("Zr", metals), ("Si", ["Si", "P", "Si", "Si", "P", "Si"])):
+        atoms.symbols[np.flatnonzero(atoms.symbols == symbol)] = chosen
+    sodium = np.flatnonzero(atoms.symbols == "Na")
+    oxygen = [np.sort(atoms.get_distances(i, np.flatnonzero(atoms.symbols == "O"), mic=True))[5] for i in sodium]
+    between = sodium[np.argsort(oxygen)[2:]]  # Na2: not the two in octahedra
+    del atoms[between[:2]]
+    hull, relaxed = e_hull(atoms, energies, Shipped())
+    with capsys.disabled():
+        print(f"\n{relaxed.formula}: {hull.e_hull_eV_per_atom:.4f} eV/atom (published {published_eV_per_atom}), ")
+        print(f"{hull.decomposition()}; {relaxed.force_calls} calls, {relaxed.seconds} s; {hull.phases} phases")
+    assert hull.e_hull_eV_per_atom == pytest.approx(published_eV_per_atom, abs=0.04)
+
+
 def test_an_energy_is_paid_for_once(phases, tmp_path, monkeypatch):
     calls = []
     energies = Energies(HullSettings(), tmp_path)
