@@ -17,11 +17,14 @@ from plotly.offline import get_plotlyjs
 from flows import report_figures as charts
 from flows.dopants import from_labels, from_ranking
 from flows.facts import failure_lines, known_metrics, outcome, reference_note, round_facts
+from flows.screening_views import read_summary
 from flows.view import CampaignView
 from flows.wording import DASH, duration, energy, finite, formula_html, number, plural
 
 #: Lines of the ranking that the page shows; ranking.csv has them all.
 RANKING_LINES = 15
+#: Compositions of the newest screen that the page shows; screen.csv has them all.
+SCREEN_LINES = 40
 #: Acquisitions of one round that the page lists; acquisitions.csv has them all.
 ROUND_LINES = 60
 #: Rounds whose acquisitions are listed; earlier ones of a very long campaign keep their summary line.
@@ -71,6 +74,8 @@ def render(view: CampaignView) -> str:
         paths=[(formula, label) for formula, label, _ in charts.paths(view)],
         dopants=[(title, f"{source}-effects", f"{source}-pairs") for title, source in DOPANTS],
         ranking=view.ranking[:RANKING_LINES],
+        screened=read_summary(view.folder / "screening"),
+        screen_lines=SCREEN_LINES,
         rounds=[(row, view.of_round(row.number), round_facts(view.of_round(row.number))) for row in view.rounds][
             ::-1
         ],

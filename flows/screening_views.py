@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def summary(screened: Screened) -> dict[str, Any]:
         "columns": [step.title for step in quantities(screened)],
         "rows": [_row(screened, entry) for entry in screened.entries if entry.left_at != 0],
     }
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What `write_tables` last wrote into the folder; None where nothing was screened or the file is damaged."""
+    try:
+        found = json.loads((folder / "screen.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"entered", "steps", "columns", "rows"} <= set(found) else None
 
 
 def _row(screened: Screened, entry: Entry) -> dict[str, Any]:

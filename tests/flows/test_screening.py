@@ -17,6 +17,7 @@ from calculators.label import FailureKind
 from flows.cli import app
 from flows.config import parse_config
 from flows.errors import ConfigError, UserError
+from flows.report import render
 from flows.screening import Candidate, Measurement, Step, screen
 from flows.screening_campaign import candidates_of, with_section
 from flows.screening_steps import BarrierStep, ClusterStep
@@ -191,6 +192,15 @@ def test_the_command_writes_a_table_and_an_event(campaign):
     assert sum(row["verdict"] == "kept" for row in rows) == 4
     assert json.loads((campaign.folder / "screening" / "screen.json").read_text())["entered"] == len(rows)
     assert any(event.kind == "screen" for event in campaign.view().events)
+
+
+def test_the_report_shows_the_newest_screen(campaign):
+    assert "<h2>Screening</h2>" not in render(replace(campaign.view(), folder=campaign.folder / "elsewhere"))
+    CliRunner().invoke(app, ["screen", str(campaign.folder), "--config", str(_file(campaign, "lowest = 4"))])
+    page = render(campaign.view())
+    assert "<h2>Screening</h2>" in page
+    (campaign.folder / "screening" / "screen.json").write_text('{"rows": [')
+    assert "<h2>Screening</h2>" not in render(campaign.view())
 
 
 def _file(campaign: Found, fields: str) -> Path:
