@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install campaign test test-slow lint ui docs clean
+.PHONY: help install campaign test test-slow lint ui docs audit constraints clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("ionloop needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,postgres]'
 	@touch $(STAMP)
 
 campaign: $(STAMP) ## Run a real campaign on NASICON, about 10 minutes on 2 cores
@@ -39,6 +39,15 @@ lint: $(STAMP) ## Format and lint in place
 
 ui: $(STAMP) ## Open the Prefect UI over all campaigns of this machine
 	$(BIN)/ionloop ui
+
+docs: $(STAMP) ## Build the documentation in build/site; a warning is an error
+	$(BIN)/mkdocs build --quiet --strict
+
+audit: $(STAMP) ## Ask for known vulnerabilities of the pinned versions
+	.ci/audit $(BIN)/pip-audit
+
+constraints: $(STAMP) ## Renew constraints.txt from pyproject.toml (all versions anew); then run the tests
+	$(BIN)/python .ci/constraints.py --upgrade
 
 clean: ## Remove the virtual environment and caches (campaigns stay)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

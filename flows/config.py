@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.acquisition import AcquisitionConfig
 from agent.clusters import ClusterConfig
@@ -19,6 +20,9 @@ from calculators.slurm import SlurmOptions
 from flows.errors import ConfigError
 from flows.outcomes import SynthesizabilitySection
 from flows.screening_steps import ScreenSection
+
+#: The password in a URL.
+PASSWORD = re.compile(r"(?<=://)(?P<user>[^:/@\s]*):(?P<password>[^/@\s]+)@")
 
 
 class Section(BaseModel):
@@ -126,6 +130,15 @@ class LedgerSection(Section):
         description="SQLAlchemy URL (sqlite:///..., postgresql+psycopg://user:$PASSWORD@host/db; $NAME is taken from "
         "the environment); default: ledger.sqlite in the campaign's folder.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def no_password_in_a_file(cls, url: str | None) -> str | None:
+        """The configuration is kept in the campaign's folder and in the ledger, where many may read it."""
+        found = re.search(PASSWORD, url or "")
+        if found is not None and not found["password"].startswith("$"):
+            raise ValueError("holds a password; write $NAME in its place and set NAME in the environment")
+        return url
 
 
 class PrefectSection(Section):
@@ -238,6 +251,7 @@ def _explain(problem: Any) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = PASSWORD.sub(r"\g<user>:***@", shown)
     return f"{field}: {message}{shown}"
 
 

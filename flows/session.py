@@ -191,7 +191,8 @@ def _enrol(config: Config, ledger: Ledger) -> None:
     known = ledger.campaign(name)
     if known is None:
         target = find(config.label.calculators[0]).fidelity
-        ledger.create_campaign(name, config.campaign.host, target, config.campaign.seed, data)
+        host = Path(config.campaign.host).stem[:64]  # a path may be long; the configuration has it whole
+        ledger.create_campaign(name, host, target, config.campaign.seed, data)
     elif changes := check_changes(known.config, data):
         ledger.set_campaign_config(name, data, "configuration changed: " + "; ".join(changes))
     part = config.folder / f"{CONFIG_FILE}.part"
