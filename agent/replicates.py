@@ -59,8 +59,8 @@ def knowledge_gradient(mean: Floats, sigma: Floats, scatter: float) -> Floats:
     """(n,) by how much one more label of each is expected to lower the lowest posterior mean, eV.
 
     s f(-|mean - best other mean| / s) with f(z) = z Phi(z) + phi(z), where s = sigma² / sqrt(sigma² + scatter²) is
-    how far a label moves the mean (Frazier, Powell & Dayanik, INFORMS J. Comput. 21, 599 (2009), independent beliefs). A
-    composition that is known well is worth nothing, however good it is.
+    how far a label moves the mean (Frazier, Powell & Dayanik, INFORMS J. Comput. 21, 599 (2009),
+    independent beliefs). A composition that is known well is worth nothing, however good it is.
     """
     if len(mean) < 2:
         return np.zeros(len(mean))

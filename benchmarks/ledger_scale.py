@@ -169,9 +169,8 @@ def looks(labels: int, url: str | None, repeats: int = 5) -> None:
         (folder / "config.json").write_text(json.dumps(stored))
         for command in ("version", "status", "history", "rank"):
             wall, cpu = zip(*(_timed(command, folder) for _ in range(repeats)), strict=True)
-            print(
-                f"ionloop {command:8} at {labels} labels: least of {repeats}: {min(wall):.2f} s wall, {min(cpu):.2f} s CPU"
-            )
+            least = f"{min(wall):.2f} s wall, {min(cpu):.2f} s CPU"
+            print(f"ionloop {command:8} at {labels} labels: least of {repeats}: {least}", flush=True)
 
 
 def _timed(command: str, folder: Path) -> tuple[float, float]:

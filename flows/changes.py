@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.errors import UserError
+from flows.config import parse_config
+from flows.errors import ConfigError, UserError
 
 #: These decide what was proposed so far and what a label means; the rest (budget, workers, time limits, stage,
 #: acquisition of rounds to come) may change.
@@ -28,7 +29,7 @@ def check_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     Raises:
         UserError: something fixed has changed; the message names every such field.
     """
-    changed = _differences(before, after)
+    changed = _differences(_completed(before), after)
     forbidden = [text for field, text in changed if field.startswith(FIXED)]
     if forbidden:
         raise UserError(
@@ -36,6 +37,14 @@ def check_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             f"Fixed for a campaign: {', '.join(FIXED)}; give the new one another campaign.name"
         )
     return [text for field, text in changed if field != "campaign.folder"]
+
+
+def _completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """With the fields that came after it was stored: they have been at their defaults all the time."""
+    try:
+        return parse_config(stored).model_dump(mode="json")
+    except ConfigError:  # of a version that knew other fields
+        return stored
 
 
 def _differences(before: Any, after: Any, at: str = "") -> list[tuple[str, str]]:
