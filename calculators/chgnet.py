@@ -11,6 +11,7 @@ import contextlib
 import functools
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,11 @@ class ChgnetCalculator(Calculator):
         from pymatgen.io.ase import AseAtomsAdaptor
 
         bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
-        found = self.network.model.predict_structure(AseAtomsAdaptor.get_structure(bare), task="em")
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Converting a tensor with requires_grad"
+            )  # chgnet's own volumes
+            found = self.network.model.predict_structure(AseAtomsAdaptor.get_structure(bare), task="em")
         return found["m"].astype(float)
 
     def batches(self) -> bool:

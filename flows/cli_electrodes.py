@@ -81,7 +81,9 @@ def enumerate_space(
         write_table(counts, out / "counts.csv")
         with console.status("listing arrangements"):
             rows = write_table(arrangement_rows(space, found), out / "arrangements.csv")
-        console.print(f"wrote {len(rows)} arrangements of {len(found)} compounds: {out / 'arrangements.csv'}")
+        console.print(
+            f"wrote {len(rows)} arrangements of {len(found)} compounds: {out / 'arrangements.csv'}", soft_wrap=True
+        )
 
 
 @electrodes.command()
@@ -131,7 +133,10 @@ def voltages(
     for problem in study.potentials.problems():
         console.print(f"no formation energies: reference {problem}", style="yellow")
     profiles(table, space.host.mobile).savefig(out / "profiles.png", dpi=150)
-    console.print(f"wrote {out / 'voltages.csv'} and {out / 'profiles.png'}; next: ionloop electrodes screen {out}")
+    console.print(
+        f"wrote {out / 'voltages.csv'} and {out / 'profiles.png'}; next: ionloop electrodes screen {out}",
+        soft_wrap=True,
+    )
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -178,7 +183,10 @@ def predict(
             Study(space, relaxer), todo, energy_model, structure_model, lambda done: bar.update(f"{done:,}", done)
         )
     write_table(rows, out / "voltages.csv")
-    console.print(f"wrote {len(rows):,} arrangements: {out / 'voltages.csv'}; next: ionloop electrodes screen {out}")
+    console.print(
+        f"wrote {len(rows):,} arrangements: {out / 'voltages.csv'}; next: ionloop electrodes screen {out}",
+        soft_wrap=True,
+    )
 
 
 @electrodes.command()
@@ -217,4 +225,7 @@ def screen(
     console.print(ranking_table(screened, top))
     passed = {one.candidate.compound for one in screened if one.passed}
     every = {one.candidate.compound for one in screened}
-    console.print(f"{len(passed)} of {len(every)} compounds stay; wrote {folder / 'ranking.csv'} and ranking.png")
+    console.print(
+        f"{len(passed)} of {len(every)} compounds stay; wrote {folder / 'ranking.csv'} and ranking.png",
+        soft_wrap=True,
+    )
