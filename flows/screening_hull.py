@@ -84,7 +84,7 @@ def _bare(atoms: Atoms) -> Atoms:
 
 
 class HullModelStep(Step):
-    """E_hull as a trained model predicts it for the unrelaxed ordering: seconds for a whole space."""
+    """E_hull as a trained model predicts it for the unrelaxed ordering: nothing is relaxed."""
 
     quantity: ClassVar[str] = "predicted E_hull"
     unit: ClassVar[str] = "eV/atom"
