@@ -25,7 +25,7 @@ from pymatgen.core import Composition
 
 from calculators import registry
 from calculators.failures import CalculationFailed, invalid, unconverged
-from calculators.label import KEY_DECIMALS_A, Structure
+from calculators.label import KEY_DECIMALS_A, FailureKind, Structure
 from calculators.labeller import NebLabeller
 from calculators.phases import Phase, Reference, ReferenceName
 from calculators.relax import Progress, relax, silent
@@ -215,13 +215,22 @@ def check_elements(elements: frozenset[str], phases: Sequence[Phase], reference:
 def relax_phases(
     phases: Sequence[Phase], energies: Energies, progress: Progress = silent
 ) -> tuple[list[tuple[Phase, float]], list[str], list[str]]:
-    """(phase, eV/atom) of all that could be relaxed; names of the unconverged; what was left out, and why."""
+    """(phase, eV/atom) of all that could be relaxed; names of the unconverged; what was left out, and why.
+
+    Raises:
+        CalculationFailed: trouble of the machine's: a hull without that phase would be kept as if it were whole.
+    """
     competing: list[tuple[Phase, float]] = []
     not_converged, left_out = [], []
     for place, phase in enumerate(phases, start=1):
         try:
             found = energies.relaxed(phase.atoms, progress, f"reference {place} of {len(phases)}, {phase.name},")
         except (CalculationFailed, ValueError) as error:
+            if isinstance(error, CalculationFailed) and error.failure.kind in (
+                FailureKind.TRANSIENT,
+                FailureKind.WALLTIME,
+            ):
+                raise
             left_out.append(f"{phase.name}: {error}")
             continue
         competing.append((phase, found.energy_eV_per_atom))

@@ -148,7 +148,8 @@ class MaterialsProject:
         frames = read_images(path)
         if frames is None:
             frames = self._ask(lambda rester: [_frame(entry) for entry in near_hull(rester, sorted(elements))])
-            write_images(path, frames)
+            if frames:
+                write_images(path, frames)
         return [Phase(str(atoms.info["name"]), _bare(atoms), str(atoms.info["source"])) for atoms in frames]
 
     def _ask(self, question: Any) -> Any:

@@ -14,8 +14,16 @@ from pymatgen.core import Composition
 from scipy.optimize import linprog
 
 from calculators.failures import CalculationFailed
-from calculators.hull import Energies, HullSettings, above_hull, check_elements, e_hull
-from calculators.label import FailureKind
+from calculators.hull import (
+    Energies,
+    HullSettings,
+    RelaxedEnergy,
+    above_hull,
+    check_elements,
+    e_hull,
+    relax_phases,
+)
+from calculators.label import FailureKind, Structure
 from calculators.phases import (
     KEY_VARIABLE,
     MaterialsProject,
@@ -324,6 +332,36 @@ def test_what_does_not_converge_is_no_number(phases, tmp_path):
         e_hull(squeezed, short, Small(phases, "ZrO2 baddeleyite"))
     assert error.value.failure.kind is FailureKind.UNCONVERGED
     assert "more steps" in str(error.value)
+
+
+class Broken(Energies):
+    """Energies of which one phase fails in the given way; the others are made up."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def relaxed(self, atoms, progress=None, name=""):
+        if "P" in atoms.symbols:
+            raise CalculationFailed(self.kind, "trouble with this one")
+        return RelaxedEnergy(
+            key="k", formula="", energy_eV=-5.0 * len(atoms), atoms=len(atoms), converged=len(atoms) < 4,
+            fmax_eV_per_A=0.04, force_calls=1, seconds=0.0, structure=Structure.from_atoms(atoms),
+        )  # fmt: skip
+
+
+def test_a_phase_that_falls_apart_is_left_out_and_named():
+    some = [phase("Na2O"), phase("P2O5"), phase("Na3PO4"), phase("SiO2"), phase("Na4SiO4")]
+    competing, unconverged, left_out = relax_phases(some, Broken(FailureKind.INVALID))
+    assert [one.formula for one, _ in competing] == ["Na2O", "SiO2", "Na4SiO4"]
+    assert unconverged == ["Na4SiO4 made up"]
+    assert len(left_out) == 2
+    assert all("trouble" in text for text in left_out)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TRANSIENT, FailureKind.WALLTIME])
+def test_trouble_of_the_machine_is_no_hull(kind):
+    with pytest.raises(CalculationFailed):
+        relax_phases([phase("Na2O"), phase("Na3PO4")], Broken(kind))
 
 
 @pytest.mark.parametrize(
