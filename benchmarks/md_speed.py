@@ -1,8 +1,9 @@
 """Steps per second of molecular dynamics, and whether it is the same dynamics: ours against plain ASE with CHGNet.
 
-Baseline: what the documentation of ASE and CHGNet shows, `NVTBerendsen` driving `CHGNetCalculator`, a trajectory frame
-every ten steps. Ours: `run_md` (guards, resumable trajectory) driving `ChgnetCalculator`. Same cell, velocities,
-thermostat, time step. How fast rounding alone grows is shown by a second plain run whose start is moved by 1e-6 Å.
+Baseline: what the documentation of ASE and CHGNet shows, `NVTBerendsen` driving `CHGNetCalculator`, a trajectory
+frame every ten steps. Ours: `run_md` (guards, resumable trajectory) driving `ChgnetCalculator`. Same cell,
+velocities, thermostat, time step. How fast rounding alone grows is shown by a second plain run whose start is moved
+by 1e-6 Å.
 
     OMP_NUM_THREADS=1 python benchmarks/md_speed.py --steps 100
 """
