@@ -28,7 +28,7 @@ from agent.clusters import ClusterConfig, cluster
 from agent.composition import Composition
 from agent.learner import CandidatePool, Observation, Surrogate
 from agent.metrics import Curves
-from agent.surrogates import Kind, make_surrogate
+from agent.surrogates import make_surrogate
 from agent.table import Table
 
 Ints = NDArray[np.int64]
@@ -67,7 +67,9 @@ class BacktestConfig(BaseModel):
     )
     max_labels: int | None = Field(None, ge=1, description="Stop here; all candidates if left out.")
     top: float = Field(0.05, gt=0, description="Targets: a share of the candidates below 1, else their number.")
-    surrogate: Kind = Field("gp", description="gp or rf (scikit-learn); a factory given in code takes its place.")
+    surrogate: Literal["gp", "rf", "cgformer"] = Field(
+        "gp", description="gp or rf; cgformer (tables of compositions only) comes as a factory from outside."
+    )
     clusters: int = Field(20, ge=1, description="Groups of the clustering that cluster rules use.")
     seed: int = Field(0, ge=0, description="Seed that all runs derive theirs from.")
 
@@ -120,6 +122,8 @@ def run_backtest(
     targets = table.targets(config.top)
     if config.initial > len(table):
         raise ValueError(f"initial is {config.initial}, but the table has {len(table)} candidates")
+    if factory is None and config.surrogate == "cgformer":
+        raise ValueError("surrogate cgformer: the agent holds no network; use `ionloop backtest` or pass a factory")
     if table.cheap is None and (config.initial_by == "cheap" or "cheap-order" in config.strategies):
         raise ValueError("cheap-order needs the column of a cheap fidelity")
     groups = cluster(table.features, ClusterConfig(groups=config.clusters)).labels
@@ -187,6 +191,7 @@ class _Oracle:
         if factory is not None:
             return factory(table, seed)
         cheap = None if table.cheap is None else table.sign * table.cheap
+        assert config.surrogate != "cgformer"  # run_backtest has seen to it
         return make_surrogate(config.surrogate, table.features, seed, cheap)
 
     def fit(self, surrogate: Surrogate, labelled: list[Observation]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.composition import Composition
 from agent.descriptors import describe
 from agent.hosts import Host
+from agent.ions import ion_features
 
 Floats = NDArray[np.float64]
 Direction = Literal["min", "max"]
@@ -166,8 +167,8 @@ class Table:
 
 
 def composition_features(host: Host, compositions: Sequence[Composition]) -> Floats:
-    """(n, d) scaled: elemental statistics, and the share of every element, weighted as much as all statistics
-    together.
+    """(n, d) scaled: elemental statistics, the share of every element, and the composition as a set of ions; all
+    three weigh the same.
     """
     statistics = describe(host, compositions).scaled()
     elements = sorted({e for c in compositions for e, _ in c.amounts})
@@ -177,7 +178,8 @@ def composition_features(host: Host, compositions: Sequence[Composition]) -> Flo
         for element, count in composition.amounts:
             shares[row, column[element]] = count
     shares = standardised(shares)
-    return np.hstack([statistics * np.sqrt(shares.shape[1] / max(1, statistics.shape[1])), shares])
+    blocks = (statistics, shares, ion_features(compositions))
+    return np.hstack([block * np.sqrt(shares.shape[1] / max(1, block.shape[1])) for block in blocks])
 
 
 def standardised(matrix: Floats) -> Floats:

@@ -82,12 +82,13 @@ def backtest(
     direction: Annotated[str, typer.Option(help="min or max is wanted.")] = "min",
     top: Annotated[Optional[float], typer.Option(help="Targets: a share below 1, or a number.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(min=1, help="Runs per strategy.")] = None,  # noqa: UP045
-    surrogate: Annotated[Optional[str], typer.Option(help="gp or rf.")] = None,  # noqa: UP045
+    surrogate: Annotated[Optional[str], typer.Option(help="gp, rf or cgformer.")] = None,  # noqa: UP045
     out: Annotated[Path, typer.Option(help="Folder for CSV, PNG, HTML.")] = Path("backtest"),
 ) -> None:
     """The campaign's loop against a table of known labels: which strategy finds the best with fewest labels."""
     from agent.backtest import run_backtest
     from agent.backtest_report import facts, metrics, write_report
+    from flows.backtesting import surrogate_factory
     from flows.byhand import backtest_config, backtest_table
     from flows.progress import Reporter
 
@@ -96,8 +97,11 @@ def backtest(
     with as_user_error():
         settings = backtest_config(config, given)
         data = backtest_table(table, target, features, host, cheap, direction)
+        factory = surrogate_factory(settings.surrogate, data)
     with Reporter(console).running() as reporter, reporter.bar("runs") as bar, as_user_error():
-        result = run_backtest(data, settings, out, progress=lambda done, of: bar.update(f"{done} of {of}", done, of))
+        result = run_backtest(
+            data, settings, out, factory, progress=lambda done, of: bar.update(f"{done} of {of}", done, of)
+        )
     page = write_report(result, out)
     console.print(facts(result), markup=False)
     console.print(metrics(result).round(3).to_string(index=False), markup=False, highlight=False)

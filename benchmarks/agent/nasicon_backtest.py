@@ -32,7 +32,7 @@ from benchmarks.agent.bvse_pool import DATA
 ROOT = Path(__file__).parents[2]
 TARGETS = 18
 MODELS = ["greedy", "lcb", "ei", "lcb+cluster-quota", "lcb+kmeans"]
-MORE = ["thompson", "hybrid", "max-sigma", "lcb+lcmd"]
+MORE = ["pi", "thompson", "hybrid", "max-sigma", "lcb+lcmd"]
 
 
 def load() -> Table:
