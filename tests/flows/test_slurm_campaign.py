@@ -7,11 +7,14 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.flows.test_cli import ionloop
+from tests.flows.test_deployment import write_sleepy
 from tests.flows.test_kill import MOMENTS, REPOSITORY, content, finish, kill_when, start
 from tests.flows.toy import write_toy
 
@@ -53,3 +56,37 @@ def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
         ["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True
     ).stdout
     assert all(jobs.count(f"JobName={key} ") == 1 for key in keys)
+
+
+def queue() -> list[str]:
+    done = subprocess.run(
+        ["squeue", "--noheader", "--me", "--format", "%j"], capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(cluster: Path, tmp_path: Path) -> None:
+    path = write_sleepy(tmp_path, seconds=3600.0)
+    text = path.read_text().replace("[label]\n", '[label]\nscheduler = "slurm"\n')
+    path.write_text(text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\n")
+    driver = start("run", "toy.toml", cwd=tmp_path)
+    until = time.monotonic() + 300
+    while len(queue()) < 2 and time.monotonic() < until:
+        time.sleep(0.5)
+    jobs = queue()
+    assert len(jobs) == 2, "as many jobs as there are places"
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=120)
+    assert driver.returncode == 130, errors.decode()
+    assert sorted(queue()) == sorted(jobs), "a pause lets jobs run on"
+    shown = ionloop("status", "toy/", cwd=tmp_path)
+    assert "jobs: 2 in the queue" in shown.stdout
+    cancelled = ionloop("cancel", "toy/", cwd=tmp_path)
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert cancelled.stdout.count("cancelled job") == 2
+    until = time.monotonic() + 60
+    while queue() and time.monotonic() < until:
+        time.sleep(0.5)
+    assert not queue()
+    assert "jobs:" not in ionloop("status", "toy/", cwd=tmp_path).stdout
+    assert content(tmp_path / "toy" / "ledger.sqlite")["campaign"] == [("cancelled", "cancelled by a person")]
