@@ -100,7 +100,7 @@ def main() -> None:
     engine = {"slurm": on_slurm, "dask": on_dask}[arguments.engine]
     print(f"{arguments.engine}: {os.cpu_count()} CPU cores")
     with (
-        tempfile.TemporaryDirectory() as name,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
         engine(Path(name), arguments.labels, arguments.per_worker) as compute,
     ):
         measure(compute, Path(name), arguments.labels)

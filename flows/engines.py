@@ -19,8 +19,9 @@ from flows.errors import as_user_error
 from flows.labelling import Engine, Progress
 from flows.places import Interrupted
 
-#: Seconds between looks at the queue.
-POLL_S = 10.0
+#: Seconds between looks at the queue for one job: at least, and per job. A look costs the driver about
+#: 25 ms of processor time, so that a hundred jobs at ten seconds each would be half a core (docs/scale.md).
+POLL_S, POLL_S_PER_JOB = 10.0, 0.5
 
 
 @contextmanager
@@ -34,7 +35,9 @@ def open_engine(config: Config, pool: WorkerPool, interrupted: threading.Event) 
     """
     remote = frozenset(config.label.calculators)
     if config.label.scheduler == "slurm":
-        yield Dispatch(pool, InJobs(SlurmQueue(config.slurm, POLL_S), interrupted), remote)
+        jobs = sum(config.places[name] for name in config.label.calculators)
+        queue = SlurmQueue(config.slurm, max(POLL_S, POLL_S_PER_JOB * jobs))
+        yield Dispatch(pool, InJobs(queue, interrupted), remote)
     elif config.label.scheduler == "dask":
         labels = sum(config.places[name] for name in config.label.calculators)
         with as_user_error((ImportError,)):

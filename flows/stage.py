@@ -8,14 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Protocol
+from uuid import UUID
 
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Completed
 
-from flows.artifacts import publish_round
+from flows.artifacts import PREFECT_ERRORS, publish_round
 from flows.places import Interrupted
 from flows.server import answers
 from flows.view import CampaignView
@@ -24,6 +26,7 @@ log = logging.getLogger("ionloop")
 
 #: How long a busy server may take to answer (s); one that is gone refuses at once.
 PATIENCE_S = 30.0
+STOPPED = "stopped by a person; what is unfinished stays pending in the ledger"
 
 
 class Stage(Protocol):
@@ -79,6 +82,7 @@ class _Once:
         self._body = body
         self.ended = False
         self.error: BaseException | None = None
+        self.flow_run = ""  # id of the flow run in which it is played, if it is played as one
 
     def __call__(self) -> Any:
         """The final state for Prefect, where it is not simply "completed"."""
@@ -87,7 +91,7 @@ class _Once:
             self.ended = True
         except KeyboardInterrupt as interrupt:  # not a crash: a person's wish
             self.error = interrupt
-            return Cancelled(message="stopped by a person; what is unfinished stays pending in the ledger")
+            return Cancelled(message=STOPPED)
         except BaseException as error:
             self.error = error
             raise
@@ -117,6 +121,7 @@ class PrefectStage:
 
         @flow(name=kind, flow_run_name=name, validate_parameters=False, persist_result=False)
         def shown() -> Any:
+            once.flow_run = current_run_id()
             return once()
 
         with tags(self._campaign):
@@ -143,6 +148,7 @@ class PrefectStage:
         try:
             shown()
         except Pause:  # raised between runs, never inside a body
+            self._end_paused(once)
             if not once.ended:
                 self._stop()
                 raise Interrupted from None
@@ -150,6 +156,18 @@ class PrefectStage:
             if once.error is None:
                 log.warning("%s: Prefect did not answer (%s); going on without it", what, type(error).__name__)
         self._settle(once)
+
+    @staticmethod
+    def _end_paused(once: _Once) -> None:
+        """Only the run of a deployment can be paused; Prefect would show the runs inside it as running for ever."""
+        if not once.flow_run:
+            return
+        state = Completed() if once.ended else Cancelled(message=STOPPED)
+        try:
+            with get_client(sync_client=True) as client:
+                client.set_flow_run_state(UUID(once.flow_run), state, force=True)
+        except PREFECT_ERRORS as error:
+            log.warning("a paused run still looks as if it ran (%s)", type(error).__name__)
 
     @staticmethod
     def _settle(once: _Once) -> None:

@@ -76,6 +76,11 @@ class Api:
     def state(self, run: str) -> str:
         return str(self.http.get(f"/flow_runs/{run}").json()["state_name"])
 
+    def running(self) -> list[str]:
+        """Names of the flow runs that the UI shows as running."""
+        wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        return [found["name"] for found in self.http.post("/flow_runs/filter", json=wanted).json()]
+
     def pause(self, run: str) -> None:
         """The UI's dialogue "Pause flow run"."""
         until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -161,6 +166,7 @@ def test_started_paused_resumed_cancelled_and_changed(driven: tuple[Path, Api]) 
     wait("the pause", lambda: one(ledger, state) == "paused")
     wait("the processes' end", lambda: not label_processes(folder))
     assert api.state(run) == "Suspended"
+    wait("the runs inside to end", lambda: not api.running())
     so_far = one(ledger, labels)
 
     api.resume(run)
@@ -170,6 +176,7 @@ def test_started_paused_resumed_cancelled_and_changed(driven: tuple[Path, Api]) 
     wait("the cancellation", lambda: one(ledger, state) == "cancelled")
     wait("the processes' end", lambda: not label_processes(folder))
     wait("the run's state", lambda: api.state(run) == "Cancelled")
+    wait("the runs inside to end", lambda: not api.running())
     assert one(ledger, "SELECT count(*) FROM attempts WHERE state = 'running'") == 0
 
     given = api.http.get("/deployments/name/ionloop/toy").json()["parameters"]["stopping"]
