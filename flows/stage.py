@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
 from prefect.states import Cancelled, Completed
@@ -162,7 +163,7 @@ class PrefectStage:
         """Only the run of a deployment can be paused; Prefect would show the runs inside it as running for ever."""
         if not once.flow_run:
             return
-        state = Completed() if once.ended else Cancelled(message=STOPPED)
+        state: State[Any] = Completed() if once.ended else Cancelled(message=STOPPED)
         try:
             with get_client(sync_client=True) as client:
                 client.set_flow_run_state(UUID(once.flow_run), state, force=True)
