@@ -34,6 +34,8 @@ from calculators.phases import (
     open_reference,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:logm result may be inaccurate")  # ASE's cell filter, at 1e-13
+
 #: The 33 dopants that the funnel of the NASICON space leaves, and what the hosts bring.
 DOPANTS = [
     *(
