@@ -36,6 +36,17 @@ def scatter_eV(labels: Labels) -> float:
     return float(np.sqrt((squares + guess) / (repeats + PRIOR_REPEATS)))
 
 
+def standard_errors_eV(labels: Labels) -> dict[int, float] | None:
+    """Standard error (eV) of each composition's mean over its labels, from the pooled scatter; one label has one too.
+
+    None as long as no composition has two labels: then nothing measured says how much orderings scatter.
+    """
+    if all(len(own) < 2 for own in labels.values()):
+        return None
+    scatter = scatter_eV(labels)
+    return {composition: scatter / float(np.sqrt(len(own))) for composition, own in labels.items()}
+
+
 def posterior(mean: Floats, sigma: Floats, index: Ints, labels: Labels, scatter: float) -> tuple[Floats, Floats]:
     """Mean and standard deviation (n,) of each composition's value, given its own labels too.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agent.learner import CompositionEstimator
 from agent.ledger import Ledger, Ranked
+from agent.replicates import standard_errors_eV
 from agent.schema import LabelRow, ProposalRow
 from agent.scores import probability_of_improvement
 from flows import decisions
@@ -118,29 +119,26 @@ def rank(
 ) -> list[Ranked]:
     """Labels where there are, predictions (eV, by composition) elsewhere, best first, at most `RANKED`.
 
-    A labelled composition's value is the mean over its labelled orderings; its sigma the standard error of that
-    mean, which one ordering alone does not have.
+    A labelled composition's value is the mean over its labelled orderings; its sigma the standard error of that mean
+    from the scatter between orderings, pooled over all compositions (none before one has two labels).
     """
-    values: dict[str, list[float]] = {}
+    values: dict[int, list[float]] = {}
     for proposal, label in labelled:
         if label.value_eV is not None:
-            values.setdefault(proposal.composition, []).append(label.value_eV)
+            values.setdefault(candidates.index[proposal.composition], []).append(label.value_eV)
+    errors = standard_errors_eV(values) or {}
     lines = []
     for i, composition in enumerate(candidates.compositions):
-        found = values.get(composition.key)
+        found = values.get(i)
         lines.append(
             Ranked(
                 composition=composition.key,
                 formula=composition.formula(candidates.host),
                 cluster=int(candidates.clusters.labels[i]),
                 mean_eV=float(np.mean(found) if found else mean[i]),
-                sigma_eV=_standard_error(found) if found else float(sigma[i]),
+                sigma_eV=errors.get(i) if found else float(sigma[i]),
                 source="label" if found else "prediction",
                 orderings=len(found) if found else candidates.orderings,
             )
         )
     return sorted(lines, key=lambda line: (line.mean_eV, line.composition))[:RANKED]
-
-
-def _standard_error(values: Sequence[float]) -> float | None:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.replicates import exchanged, knowledge_gradient, posterior, scatter_eV
+from agent.replicates import exchanged, knowledge_gradient, posterior, scatter_eV, standard_errors_eV
 
 
 def test_scatter_is_pooled_and_starts_from_a_guess():
@@ -51,3 +51,12 @@ def test_further_orderings_take_the_weakest_places_only_if_worth_more():
     assert exchanged(np.array([0, 1, 2]), gain, again).tolist() == [0, 3, 2]
     assert exchanged(np.array([0, 2]), gain * np.where(again, 0.1, 1), again).tolist() == [0, 2]
     assert exchanged(np.array([3, 4]), gain, again).tolist() == [3, 4]  # nothing new is left
+
+
+def test_one_label_has_a_standard_error_as_soon_as_others_have_two():
+    assert standard_errors_eV({1: [0.3], 2: [0.4]}) is None
+    labels = {1: [0.3], 2: [0.40, 0.44], 3: [0.5, 0.52, 0.51, 0.53]}
+    errors = standard_errors_eV(labels)
+    assert errors[2] == pytest.approx(errors[1] / np.sqrt(2))
+    assert errors[3] == pytest.approx(errors[1] / 2)
+    assert errors[1] == pytest.approx(scatter_eV(labels))
