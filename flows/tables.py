@@ -281,7 +281,7 @@ def _ranking_caption(view: CampaignView, top: int) -> str:
         return "no round has ended yet, so nothing is ranked"
     rest = len(view.ranking) - top
     note = f"after round {view.ranking[0].round}; cl.: cluster, ord.: orderings behind the value"
-    return note + (f"; {rest:,} more in the ledger" if rest > 0 else "")
+    return note + (f"\n{rest:,} more in the ledger" if rest > 0 else "")
 
 
 def _table(title: str, caption: str | None = None) -> Table:
