@@ -35,11 +35,11 @@ from models.training import TrainConfig
 LABELS = Path(__file__).parent / "data" / "nzsp_bvse.csv"
 
 
-def load(rows: int, seed: int) -> tuple[HostGraphs, np.ndarray, np.ndarray]:
-    """Host graphs of randomly chosen labelled orderings, E_1D (eV), and the composition each belongs to."""
+def load(rows: int, seed: int, target: str) -> tuple[HostGraphs, np.ndarray, np.ndarray]:
+    """Host graphs of randomly chosen labelled orderings, their barriers (eV), and the composition each belongs to."""
     host = load_host("nzsp")
     with LABELS.open() as file:
-        labels = {(row["composition"], int(row["ordering"])): float(row["E_1D_eV"]) for row in csv.DictReader(file)}
+        labels = {(row["composition"], int(row["ordering"])): float(row[target]) for row in csv.DictReader(file)}
     compositions = {composition.key: composition for composition in build_space(host)}
     orderings = sorted({ordering for _, ordering in labels})
     numbers, y, groups = [], [], []
@@ -56,7 +56,7 @@ def load(rows: int, seed: int) -> tuple[HostGraphs, np.ndarray, np.ndarray]:
 
 
 def compare(args: argparse.Namespace) -> None:
-    store, y, groups = load(args.rows, 0)
+    store, y, groups = load(args.rows, 0, args.target)
     features = composition_features(store.numbers)
     train = TrainConfig(epochs=args.epochs, min_steps=0, batch_size=16)
     models = {
@@ -68,7 +68,7 @@ def compare(args: argparse.Namespace) -> None:
     }
     splits = list(GroupKFold(args.folds).split(y, groups=groups))
     print(
-        f"{len(y)} orderings, {len(set(groups))} compositions, standard deviation {y.std():.4f} eV,"
+        f"{args.target}: {len(y)} orderings, {len(set(groups))} compositions, standard deviation {y.std():.4f} eV,"
         f" {args.epochs} epochs"
     )
     print("| model | MAE (eV) by fold | mean | R² | Spearman | CPU s a fold |")
@@ -93,7 +93,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def uncertainty(args: argparse.Namespace) -> None:
-    store, y, groups = load(args.rows, 1)
+    store, y, groups = load(args.rows, 1, args.target)
     features = composition_features(store.numbers)
     ensemble = CGformerEnsemble(store, EnsembleConfig(), args.members, seed=0)
     clusters = KMeans(8, n_init=4, random_state=0).fit_predict(StandardScaler().fit_transform(features))
@@ -133,6 +133,7 @@ def main() -> None:
         command.add_argument("out", type=Path)
         command.add_argument("--rows", type=int, default=1000)
         command.add_argument("--folds", type=int, default=3)
+        command.add_argument("--target", choices=["E_1D_eV", "E_2D_eV", "E_3D_eV"], default="E_3D_eV")
         command.set_defaults(action=function)
         if function is compare:
             command.add_argument("--epochs", type=int, default=20)

@@ -66,7 +66,7 @@ def test_what_people_typed_is_escaped(synthetic_view):
     row = synthetic_view.campaign
     campaign = CampaignRow(
         name=evil, host=evil, target_fidelity=row.target_fidelity, seed=1, config={"x": evil}, state="running",
-        stop_reason=evil, created=row.created, ended=None,
+        stop_reason=evil, created=row.created, ended=None, driven_s=0.0,
     )  # fmt: skip
     shown = tuple(replace(a, formula=evil, reason=evil) for a in synthetic_view.acquisitions)
     view = replace(synthetic_view, campaign=campaign, acquisitions=shown)
