@@ -2,8 +2,8 @@
 
 lzsp_relaxed.csv      relaxed quaternary LZSP (benchmarks/lzsp_relaxed.py), target: bond-valence barrier of each
 lzsp_orderings.csv    the same for orderings of one composition
-nzsp_unrelaxed.csv    150 NASICON compositions on the unrelaxed host lattice, barriers of nzsp_bvse.csv: the control,
-                      in which the features can know nothing but where the sodium ions are
+nzsp_unrelaxed.csv    150 NASICON compositions on the unrelaxed host lattice, barriers of nzsp_bvse.csv: the
+                      control, in which no feature varies (`ionloop transport` refuses it)
 """
 
 from __future__ import annotations
