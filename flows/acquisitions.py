@@ -154,7 +154,7 @@ def _attempts(ledger: Ledger, campaign: str) -> dict[int, list[Attempt]]:
     groups: dict[int, list[Attempt]] = defaultdict(list)
     with ledger.transaction() as session:
         for row in session.execute(query):
-            groups[row.proposal].append(Attempt(**row._mapping))
+            groups[row.proposal].append(Attempt(*tuple(row)))
     return groups
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,8 @@ class TransportReport:
         best = min(self.found.values(), key=lambda one: one.metrics.mae)
         gain = 1 - best.metrics.mae / best.metrics.mae_mean
         head = f"{len(self.data)} structures, {len(self.data.names)} features, {self.folds} folds"
-        if gain <= 0:
+        noise = best.mae_spread / math.sqrt(self.folds)  # standard error of a mean over folds
+        if best.metrics.mae_mean - best.metrics.mae <= noise:
             yield f"{head}: no model is better than the mean; what they pay heed to says nothing about the target"
         else:
             yield f"{head}: {best.name} has an error {gain:.0%} smaller than the mean predictor's"

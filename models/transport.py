@@ -76,6 +76,10 @@ class FeatureData:
             raise ValueError(f"table: {len(values)} rows; at least {LEAST_ROWS} are needed to learn from")
         if np.ptp(values[:, 0]) == 0:
             raise ValueError(f"table: {target} is {values[0, 0]:g} in every row, so there is nothing to learn")
+        if not np.ptp(values[:, 1:], axis=0).any():
+            raise ValueError(
+                "table: every feature is the same in all rows (unrelaxed structures?): nothing to learn from"
+            )
         return cls(values[:, 1:], tuple(names), values[:, 0], target, tuple(ids))
 
     def __len__(self) -> int:

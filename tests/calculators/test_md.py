@@ -189,28 +189,6 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path):
     assert not np.allclose(ends[0], ends[2], atol=1e-3)
 
 
-def test_our_chgnet_and_chgnet_s_own_calculator_drive_the_same_trajectory(tmp_path):
-    """100 steps of plain ASE with `CHGNetCalculator`, and ours; single precision is all that may be between them."""
-    from ase.constraints import FixCom
-    from ase.md.nvtberendsen import NVTBerendsen
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
-    from chgnet.model.dynamics import CHGNetCalculator
-
-    from calculators.chgnet import ChgnetCalculator
-
-    salt = bulk("NaCl", "rocksalt", a=5.7, cubic=True)
-    run_md(salt, ChgnetCalculator(), 1000, MdSettings(ps=0.1, equilibration_ps=0), tmp_path / "ours.traj")
-    atoms = salt.copy()
-    MaxwellBoltzmannDistribution(atoms, temperature_K=1000, rng=np.random.default_rng(0))
-    Stationary(atoms)
-    atoms.set_constraint(FixCom())
-    atoms.calc = CHGNetCalculator(use_device="cpu")
-    NVTBerendsen(atoms, units.fs, temperature_K=1000, taut=100 * units.fs).run(100)
-    last = frames(tmp_path / "ours.traj")[-1]
-    assert np.linalg.norm(last.positions - salt.positions, axis=1).max() > 0.3
-    np.testing.assert_allclose(last.positions, atoms.positions, atol=2e-3)
-
-
 # Runs that leave physics.
 
 

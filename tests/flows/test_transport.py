@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.errors import UserError
+from flows.transport import model_transport
 from tests.models.test_structural_features import nasicon, without
 
 
@@ -84,3 +85,10 @@ def test_frames_of_a_trajectory_are_rows(tmp_path: Path, ion: str) -> None:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert list(pd.read_csv(out).id) == ["md#0", "md#1", "md#2"]
+
+
+def test_features_that_know_nothing_of_the_target_get_the_verdict_that_they_do_not() -> None:
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(rng.normal(size=(40, 3)), columns=["a_A", "b_A", "E_b_eV"])
+    report = model_transport(table, "E_b_eV", "a_A,b_A", importance="permutation")
+    assert "no model is better than the mean" in next(iter(report.verdicts()))

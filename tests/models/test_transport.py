@@ -84,6 +84,7 @@ def test_orderings_that_do_not_differ_have_no_spread_and_those_that_do_have_one(
         (lambda t: t.assign(msd=np.inf), "has no finite number in msd"),
         (lambda t: t.head(9), "9 rows; at least 10"),
         (lambda t: t.assign(msd=1.0), "msd is 1 in every row"),
+        (lambda t: t.assign(one=1.0, two=2.0, three=3.0), "every feature is the same in all rows"),
     ],
 )
 def test_a_table_that_nothing_can_be_learned_from_is_refused(change, words: str) -> None:
