@@ -164,13 +164,21 @@ class Ledger:
 
     # --- rounds and proposals --------------------------------------------------------------------------
 
-    def begin_round(self, campaign: str, number: int, proposals: Iterable[NewProposal], summary: str) -> None:
-        """Commit a round and all its proposals together, before anything is sent."""
+    def begin_round(
+        self,
+        campaign: str,
+        number: int,
+        proposals: Iterable[NewProposal],
+        summary: str,
+        kind: str = "decision",
+        who: str = "ionloop",
+    ) -> None:
+        """Commit a round, all its proposals and the event that says so together, before anything is sent."""
         with self.transaction() as session:
             session.add(RoundRow(campaign=campaign, number=number, summary=summary, metrics={}))
             session.flush()
             _add_proposals(session, campaign, number, proposals, first_rank=0)
-            session.add(EventRow(campaign=campaign, kind="decision", text=summary))
+            session.add(EventRow(campaign=campaign, kind=kind, text=summary, who=who, data={"round": number}))
 
     def extend_round(
         self, campaign: str, number: int, proposals: Iterable[NewProposal], summary: str, decision: str

@@ -1,5 +1,5 @@
-"""Ordered supercells of a composition: dopants at random from a seed, mobile ions where electrostatics wants
-them.
+"""Ordered supercells of a composition: dopants at random from a seed (or quasi-random), mobile ions where
+electrostatics wants them.
 
 The Ewald sum of point charges on fixed sites is a quadratic form q^T A q. A depends on the host alone and is
 computed once, so the energy of an arrangement costs a few thousand multiplications, and the best of all
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from ase import Atoms
@@ -22,12 +22,16 @@ from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.core import Structure
 
 from agent.composition import Composition
+from agent.sqs import quasi_random_order
 
 if TYPE_CHECKING:
     from agent.hosts import Host
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+#: How dopants are arranged: at random, or as little correlated as the cell allows (`agent.sqs`).
+Method = Literal["random", "sqs"]
 
 #: Arrangements of mobile ions are enumerated up to this many, sampled and refined by swaps above.
 MAX_ENUMERATED = 20_000
@@ -39,7 +43,14 @@ TIE_BREAK_EV = 1e-3
 CHUNK = 2_048
 
 
-def draw(host: Host, composition: Composition, index: int = 0, seed: int = 0, dopant_tries: int = 1) -> Atoms:
+def draw(
+    host: Host,
+    composition: Composition,
+    index: int = 0,
+    seed: int = 0,
+    dopant_tries: int = 1,
+    method: Method = "random",
+) -> Atoms:
     """One ordering of a composition, the same for the same arguments on every machine.
 
     Args:
@@ -48,13 +59,14 @@ def draw(host: Host, composition: Composition, index: int = 0, seed: int = 0, do
         index: which ordering of it, 0, 1, 2, ...
         seed: the campaign's seed.
         dopant_tries: dopant arrangements tried, of which the one of lowest Ewald energy is taken.
+        method: how each of them is found.
 
     Returns:
-        Atoms of `host.sites()`, same sites in the same order: dopants at random, mobile ions in the
+        Atoms of `host.sites()`, same sites in the same order: dopants by `method`, mobile ions in the
         arrangement of lowest Ewald energy, vacant mobile sites as "X" (Z = 0), formal charges (e) as initial
         charges.
     """
-    numbers, charges = _draw_block(host, [composition], index, seed, dopant_tries)
+    numbers, charges = _draw_block(host, [composition], index, seed, dopant_tries, method)
     atoms = host.sites()
     atoms.set_atomic_numbers(numbers[0].astype(int))
     atoms.set_initial_charges(charges[0])
@@ -62,13 +74,19 @@ def draw(host: Host, composition: Composition, index: int = 0, seed: int = 0, do
 
 
 def draw_numbers(
-    host: Host, compositions: Iterable[Composition], index: int = 0, seed: int = 0, dopant_tries: int = 1
+    host: Host,
+    compositions: Iterable[Composition],
+    index: int = 0,
+    seed: int = 0,
+    dopant_tries: int = 1,
+    method: Method = "random",
 ) -> NDArray[np.uint8]:
     """Atomic numbers (n, sites) of ordering `index` of each composition; row i equals `draw(...)`'s numbers.
 
-    Cost: about 90 µs and 84 bytes per NASICON row; time grows linearly, scratch memory is constant.
+    Cost: about 90 µs and 84 bytes per NASICON row, some 10 ms where it is to be quasi-random; time grows linearly,
+    scratch memory is constant.
     """
-    blocks = [_draw_block(host, block, index, seed, dopant_tries)[0] for block in _chunks(compositions)]
+    blocks = [_draw_block(host, block, index, seed, dopant_tries, method)[0] for block in _chunks(compositions)]
     return np.concatenate(blocks) if blocks else np.empty((0, len(host.sites())), dtype=np.uint8)
 
 
@@ -133,7 +151,7 @@ def _chunks(compositions: Iterable[Composition]) -> Iterator[list[Composition]]:
 
 
 def _draw_block(
-    host: Host, compositions: Sequence[Composition], index: int, seed: int, dopant_tries: int
+    host: Host, compositions: Sequence[Composition], index: int, seed: int, dopant_tries: int, method: Method
 ) -> tuple[NDArray[np.uint8], Floats]:
     """Numbers and charges (n, sites) of one ordering of each composition."""
     sites = host.sites()
@@ -150,7 +168,11 @@ def _draw_block(
     generators = [np.random.default_rng(c.seed(index, seed)) for c in compositions]
     filled = [_filling(c) for c in compositions]
     for _ in range(dopant_tries):
-        orders = [rng.permutation(len(substituted)) for rng in generators]
+        if method == "sqs":
+            places = sites[substituted]
+            orders = [quasi_random_order(places, f[0], rng) for f, rng in zip(filled, generators, strict=True)]
+        else:
+            orders = [rng.permutation(len(substituted)) for rng in generators]
         elements = np.array([f[0][o] for f, o in zip(filled, orders, strict=True)])
         valences = np.array([f[1][o] for f, o in zip(filled, orders, strict=True)])
         trial = charges.copy()

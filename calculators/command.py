@@ -12,10 +12,10 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from calculators import registry
-from calculators.barrier import label_end_points, vacancy
 from calculators.failures import classify
 from calculators.label import FailureKind, Label, Structure, Work
 from calculators.labeller import NebLabeller
+from calculators.neb_label import label_end_points, vacancy
 from calculators.pipeline import PROTOCOL, finished, label_work, provenance, start_folder
 from calculators.relax import Progress, silent
 from calculators.storage import write_label

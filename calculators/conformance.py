@@ -8,7 +8,6 @@ held to.
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from calculators import registry
 from calculators.label import Structure, Work
 from calculators.labeller import Labeller, NebLabeller
-from calculators.pipeline import label_work
+from calculators.pipeline import label_key, label_work
 
 #: Finite-difference step (Å): large enough for single precision, small enough for smooth potentials.
 STEP_A = 0.01
@@ -86,6 +85,7 @@ def check(name: str, atoms: Atoms | None = None, limits: Limits | None = None) -
         yield Check("runs", chosen is not None, chosen.get_chemical_formula() if chosen else f"not on {formulas}")
         if chosen is not None:
             yield from _energy_checks(factory, chosen, limits or Limits())
+            yield _travels(name, chosen)
             yield _in_a_process(name, chosen)
     else:
         yield from _labeller_checks(name, labeller, atoms)
@@ -144,8 +144,6 @@ def _energy_checks(factory: Callable[[], Any], atoms: Atoms, limits: Limits) -> 
 
     yield _stress(factory(), atoms)
     yield _absurd(factory, atoms)
-    yield _pickles(factory)
-
     start, calls = time.perf_counter(), 0
     while calls < 3 or (time.perf_counter() - start < 1 and calls < 50):
         shifted = atoms.copy()
@@ -238,16 +236,19 @@ def _absurd(factory: Callable[[], Any], atoms: Atoms) -> Check:
     )
 
 
-def _pickles(factory: Callable[[], Any]) -> Check:
+def _travels(name: str, atoms: Atoms) -> Check:
+    """A worker gets its work as JSON, the calculator by name: nothing of it may change on the way."""
+    work = Work(structure=Structure.from_atoms(atoms), ion=str(atoms.symbols[0]), calculator=name)
     try:
-        pickle.dumps(factory)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        return Check("factory can be sent to a worker", False, str(error))
-    return Check("factory can be sent to a worker", True, "by name")
+        sent = label_key(work)
+        there = label_key(Work.model_validate_json(work.model_dump_json()))
+    except ValueError as error:
+        return Check("work for it travels as JSON", False, str(error))
+    return Check("work for it travels as JSON", sent == there, f"key {there[:8]} on both sides")
 
 
 def _in_a_process(name: str, atoms: Atoms) -> Check:
-    """The same energy in a fresh process that has been told nothing but the calculator's name."""
+    """The same energy in a fresh process that has been told nothing but the calculator's name, as a worker is."""
     script = (
         "import sys; from ase.io.jsonio import decode; from calculators import registry;"
         "from calculators.conformance import evaluate;"

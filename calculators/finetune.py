@@ -35,7 +35,9 @@ LEAST_FRAMES = 10
 
 
 class FineTuneSettings(BaseModel):
-    """How to train. Losses are mean squared errors; energy in eV/atom, forces in eV/Å, stress in GPa."""
+    """How to train. Losses are mean squared errors; energy in eV/atom, forces in eV/Å, stress in GPa, moments in
+    Bohr magnetons. Stresses and moments count where all frames of a batch have them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,8 +45,10 @@ class FineTuneSettings(BaseModel):
     epochs: int = Field(50, ge=1)
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    energy_weight: float = Field(1.0, ge=0)
     force_weight: float = Field(1.0, ge=0)
     stress_weight: float = Field(0.1, ge=0)
+    moment_weight: float = Field(0.1, ge=0)
     refit_references: bool = True  # elemental reference energies, for labels of another code than VASP
     seed: int = 0
 
@@ -114,6 +118,7 @@ class _Data:
         self.energy: list[float] = []
         self.forces: list[Any] = []
         self.stress: list[Any] = []
+        self.moments: list[Any] = []
         for frame in frames:
             structure = Structure(Lattice(frame.cell.array), frame.numbers, frame.get_scaled_positions())
             self.graphs.append(model.graph_converter(structure))
@@ -123,30 +128,45 @@ class _Data:
                 self.stress.append(torch.tensor(frame.get_stress(voigt=False) / GPa, dtype=torch.float32))
             except PropertyNotImplementedError:
                 self.stress.append(None)
+            try:  # CHGNet knows the size of a moment, not its sign
+                moments = np.abs(frame.get_magnetic_moments())
+                self.moments.append(torch.tensor(moments, dtype=torch.float32))
+            except PropertyNotImplementedError:
+                self.moments.append(None)
 
     def losses(self, model: Any, rows: NDArray[np.int64], settings: FineTuneSettings) -> Any:
         """Weighted sum of mean squared errors over these rows."""
         import torch
 
         with_stress = all(self.stress[row] is not None for row in rows) and settings.stress_weight > 0
-        found = model([self.graphs[row] for row in rows], task="efs" if with_stress else "ef")
+        with_moments = all(self.moments[row] is not None for row in rows) and settings.moment_weight > 0
+        task = "ef" + ("s" if with_stress else "") + ("m" if with_moments else "")
+        # CHGNet knows the tasks e, ef, em, efs and efsm.
+        found = model([self.graphs[row] for row in rows], task="efsm" if task == "efm" else task)
         wanted = torch.tensor([self.energy[row] for row in rows], dtype=torch.float32)
-        loss = torch.nn.functional.mse_loss(found["e"], wanted)
+        loss = settings.energy_weight * torch.nn.functional.mse_loss(found["e"], wanted)
         forces = torch.cat([self.forces[row] for row in rows])
         loss = loss + settings.force_weight * torch.nn.functional.mse_loss(torch.cat(list(found["f"])), forces)
         if with_stress:
             stress = torch.cat([self.stress[row] for row in rows])
             loss = loss + settings.stress_weight * torch.nn.functional.mse_loss(torch.cat(list(found["s"])), stress)
+        if with_moments:
+            moments = torch.cat([self.moments[row] for row in rows])
+            loss = loss + settings.moment_weight * torch.nn.functional.mse_loss(torch.cat(list(found["m"])), moments)
         return loss
 
     def errors(self, model: Any, rows: NDArray[np.int64]) -> dict[str, float]:
-        """Mean absolute errors of energy (eV/atom) and force components (eV/Å)."""
-        energy, force = [], []
+        """Mean absolute errors: energy (eV/atom), force components (eV/Å), moments if known (Bohr magnetons)."""
+        energy, force, moment = [], [], []
+        with_moments = all(self.moments[row] is not None for row in rows)
         for row in rows:
-            found = model([self.graphs[row]], task="ef")
+            found = model([self.graphs[row]], task="efsm" if with_moments else "ef")
+            if with_moments:
+                moment.append(float((found["m"][0].detach() - self.moments[row]).abs().mean()))
             energy.append(abs(float(found["e"][0].detach()) - self.energy[row]))
             force.append(float((found["f"][0].detach() - self.forces[row]).abs().mean()))
-        return {"energy_eV_per_atom": float(np.mean(energy)), "force_eV_per_A": float(np.mean(force))}
+        errors = {"energy_eV_per_atom": float(np.mean(energy)), "force_eV_per_A": float(np.mean(force))}
+        return errors | ({"moment_muB": float(np.mean(moment))} if moment else {})
 
 
 def fine_tune(
@@ -194,7 +214,8 @@ def fine_tune(
             optimizer.step()
         model.eval()
         found = data.errors(model, validate)
-        score = found["energy_eV_per_atom"] + found["force_eV_per_A"]
+        score = settings.energy_weight * found["energy_eV_per_atom"] ** 2
+        score += settings.force_weight * found["force_eV_per_A"] ** 2
         if score < best:
             best, best_epoch = score, epoch
             best_state = {key: value.clone() for key, value in model.state_dict().items()}

@@ -16,10 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from calculators.barrier import BarrierRun, label_ordering
+from calculators.barrier import BarrierRun
 from calculators.bondvalence import SiteEnergy, formal_charges, percolation_barriers
 from calculators.failures import invalid
 from calculators.label import Label, Work
+from calculators.neb_label import label_ordering
 from calculators.relax import Progress, silent
 from calculators.settings import NebSettings, neb_settings, validated
 from calculators.storage import write_images

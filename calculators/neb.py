@@ -31,6 +31,9 @@ from calculators.storage import read_images, write_images
 #: A band is written at least this often (optimiser steps), so that a killed run loses little.
 SAVE_EVERY = 5
 
+#: What else of a calculator's results is written with an image: fine-tuning learns from it.
+KEPT = ("free_energy", "stress", "magmoms")
+
 #: No solid-state hop is this hard: such an energy is a broken potential or two atoms in one place.
 ABSURD_BARRIER_EV = 20.0
 
@@ -185,9 +188,9 @@ def _frozen_images(images: list[Atoms]) -> list[Atoms]:
     frozen = []
     for image in images:
         copy = image.copy()
-        copy.calc = SinglePointCalculator(
-            copy, energy=image.get_potential_energy(), forces=image.get_forces(apply_constraint=False)
-        )
+        needed = {"energy": image.get_potential_energy(), "forces": image.get_forces(apply_constraint=False)}
+        known = {name: image.calc.results[name] for name in KEPT if name in image.calc.results}
+        copy.calc = SinglePointCalculator(copy, **known | needed)
         frozen.append(copy)
     return frozen
 

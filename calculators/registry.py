@@ -25,7 +25,9 @@ from calculators.labeller import Labeller, NebLabeller
 GROUP = "ionloop.calculators"
 
 BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")} | {
+    **{name: f"calculators.universal:{name}" for name in ("mace", "sevennet", "orb", "mattersim", "matgl")},
     "vasp": "calculators.vasp_labeller:vasp",
+    "espresso": "calculators.espresso:espresso",
     "vasp-native": "calculators.vasp_labeller:vasp_native",
 }
 

@@ -1,79 +1,54 @@
 """Labels as Slurm jobs that outlive the driver.
 
-A job is named by its label's key, and that name is all that has to be known to find it again: `SlurmQueue.label`
-looks first for the result file, then for a job of that name, and only then submits. So nothing is submitted twice,
-whenever the driver was killed. The job computes with `label_work`, whose label.json appears by atomic rename.
+`SlurmQueue.label` looks first for the result file, then for the label's job in the queue (`calculators.slurm_jobs`),
+and only then submits. So nothing is submitted twice, whenever the driver was killed. `submit_together` does the same
+for many labels at once, as one job array. The job computes with `label_work`, whose label.json appears by atomic
+rename; killed by the time limit and submitted again, it goes on from its last band.
 
 Written against sbatch, squeue, scontrol and scancel directly, with their parsable output formats: PSI/J pins packages
-this project needs newer, submitit pickles. A squeue that fails means *unknown*, never *no job*.
+this project needs newer, submitit pickles.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
+import hashlib
 import sys
 import threading
 import time
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from calculators import registry
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import finished, label_key
+from calculators.slurm_jobs import (
+    ENDINGS,
+    Job,
+    JobState,
+    Queue,
+    SlurmError,
+    candidates,
+    look,
+    record,
+    saved_job,
+    slurm,
+)
+from calculators.slurm_script import SlurmOptions, array_script, label_script
 from calculators.storage import read_label, write_json, write_text
+
+__all__ = ["Detached", "JobState", "SlurmError", "SlurmOptions", "SlurmQueue"]
 
 #: A shared file system may show a finished job's files late (s).
 GRACE_S = 10.0
+#: Elements of one array; Slurm's own default limit (MaxArraySize) is 1001.
+ARRAY_SIZE = 1000
 
-
-class SlurmOptions(BaseModel):
-    """What a job asks for. `extra` are further sbatch options, `setup` shell lines before the computation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    time_minutes: int = Field(24 * 60, ge=1, description="Wall-time limit of a job, minutes.")
-    memory_GB: float = Field(8.0, gt=0, description="Memory of a job, GB.")
-    cores: int = Field(1, ge=1, description="CPU cores of a job.")
-    partition: str = Field("", description="Partition; the cluster's default if empty.")
-    account: str = Field("", description="Account to charge; the user's default if empty.")
-    extra: list[str] = Field(default_factory=list, description="Further sbatch options, e.g. ['--nodes=2'].")
-    setup: list[str] = Field(default_factory=list, description="Shell lines before the computation (modules, ...).")
-
-
-class JobState(StrEnum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    GONE = "gone"  # Slurm answers, and has no job of this name in its queue
-    UNKNOWN = "unknown"  # Slurm does not answer: draw no conclusion
+UNREADABLE = "the queue cannot be read (squeue fails); nothing was submitted"
 
 
 class Detached(Exception):
     """The driver leaves while the job runs on; asked for again, the label is found by its key."""
-
-
-class SlurmError(RuntimeError):
-    """sbatch refused a job; the message is its own."""
-
-
-#: How Slurm says that a job ended without a result, and what that means for the label.
-ENDINGS = {
-    "TIMEOUT": (
-        FailureKind.WALLTIME,
-        "the job ran out of its time limit; resubmitted it goes on",
-    ),
-    "DEADLINE": (FailureKind.WALLTIME, "the job ran into its deadline"),
-    "CANCELLED": (FailureKind.TRANSIENT, "the job was cancelled from outside"),
-    "NODE_FAIL": (FailureKind.TRANSIENT, "the node failed"),
-    "BOOT_FAIL": (FailureKind.TRANSIENT, "the node failed to start"),
-    "PREEMPTED": (FailureKind.TRANSIENT, "the job was preempted"),
-    "OUT_OF_MEMORY": (FailureKind.TRANSIENT, "the job ran out of memory: raise memory_GB"),
-}
 
 
 class SlurmQueue:
@@ -87,65 +62,86 @@ class SlurmQueue:
     def __init__(self, options: SlurmOptions | None = None, poll_s: float = 30.0) -> None:
         self.options, self.poll_s = options or SlurmOptions(), poll_s
 
+    # -- in
+
     def submit_or_attach(self, work: Work, folder: str | Path) -> str:
-        """Make sure that a job for this work is in the queue; returns its id.
+        """Make sure that a job for this work is in the queue; returns its id ("12", or "12_3" in an array).
 
         Raises:
             SlurmError: sbatch refused it, or the queue cannot be read (then nothing is submitted).
         """
         key, folder = label_key(work), Path(folder).resolve()
-        state, job_id = self.look(key)
+        state, job = self._find(key, folder)
         if state is JobState.UNKNOWN:
-            raise SlurmError("the queue cannot be read (squeue fails); nothing was submitted")
-        if job_id:
-            return job_id
-        write_json(folder / "request.json", work)
-        write_text(folder / "job.sh", self.script(key, folder))
-        done = _slurm(["sbatch", "--parsable", str(folder / "job.sh")])
-        if done.returncode:
-            raise SlurmError(" ".join(done.stderr.split()) or "sbatch failed without a word")
-        job_id = done.stdout.strip().split(";")[0]
-        write_text(folder / "job.id", job_id + "\n")
-        return job_id
+            raise SlurmError(UNREADABLE)
+        if job is None:
+            write_json(folder / "request.json", work)
+            write_text(folder / "job.sh", label_script(self.options.of(work.calculator), key, folder))
+            Job(name=key).save(folder)
+            job = Job(name=key, id=_submit(folder / "job.sh"))
+        job.save(folder)
+        return job.id
 
-    def script(self, key: str, folder: Path) -> str:
-        """The batch script of one label."""
-        options = self.options
-        asked = [
-            f"--job-name={key}",
-            f"--time={options.time_minutes}",
-            f"--mem={round(1024 * options.memory_GB)}M",
-            f"--cpus-per-task={options.cores}",
-            f"--output={folder / 'job.out'}",
-            "--open-mode=append",
-            *([f"--partition={options.partition}"] if options.partition else []),
-            *([f"--account={options.account}"] if options.account else []),
-            *options.extra,
-        ]
-        path = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
-        return "\n".join(
-            [
-                "#!/bin/sh",
-                *(f"#SBATCH {option}" for option in asked),
-                f"export OMP_NUM_THREADS={options.cores} PYTHONPATH={shlex.quote(path.rstrip(os.pathsep))}",
-                *options.setup,
-                f"exec {shlex.quote(sys.executable)} -m calculators.slurm {shlex.quote(str(folder))}",
-                "",
-            ]
-        )
+    def submit_together(
+        self, works: Sequence[tuple[Work, Path]], folder: str | Path, running: Mapping[str, int] | None = None
+    ) -> list[str]:
+        """Submit the labels that are neither done nor in the queue as job arrays, one per calculator.
 
-    def look(self, key: str) -> tuple[JobState, str]:
-        """State and id of the job of this name ("" if there is none)."""
-        done = _slurm(["squeue", "--noheader", "--name", key, "--format", "%i %T"])
-        if done.returncode:
-            return JobState.UNKNOWN, ""
-        for line in done.stdout.splitlines():
-            job_id, state = line.split()[:2]
-            if state in ("RUNNING", "COMPLETING"):
-                return JobState.RUNNING, job_id
-            if state in ("PENDING", "CONFIGURING", "SUSPENDED", "REQUEUED", "RESIZING", "STOPPED"):
-                return JobState.WAITING, job_id
-        return JobState.GONE, ""
+        What an array consists of is written down (job.json in every label's folder, and a folder of the array's name
+        in `folder`) before it is submitted: killed in between, the next call finds all of it again or none.
+
+        Args:
+            running: how many may run at once, by calculator; the others as many as Slurm lets.
+
+        Returns:
+            ids of the arrays.
+
+        Raises:
+            SlurmError: as `submit_or_attach`.
+        """
+        asked = [(work, Path(place).resolve()) for work, place in works]
+        asked = [(work, place) for work, place in asked if finished(place, label_key(work)) is None]
+        places = [candidates(label_key(work), place) for work, place in asked]
+        queue = look(job.name for jobs in places for job in jobs) if asked else Queue(True, {})
+        if not queue.readable:
+            raise SlurmError(UNREADABLE)
+        missing = [pair for pair, jobs in zip(asked, places, strict=True) if queue.find(jobs)[1] is None]
+        ids = []
+        for calculator in dict.fromkeys(work.calculator for work, _ in missing):
+            mine = [pair for pair in missing if pair[0].calculator == calculator]
+            for start in range(0, len(mine), ARRAY_SIZE):
+                part, limit = mine[start : start + ARRAY_SIZE], (running or {}).get(calculator, 0)
+                ids.append(self._submit_array(part, Path(folder).resolve(), limit))
+        return ids
+
+    def _submit_array(self, works: Sequence[tuple[Work, Path]], folder: Path, running: int) -> str:
+        keys = [label_key(work) for work, _ in works]
+        name = "array-" + hashlib.sha256(" ".join(keys).encode()).hexdigest()[:24]
+        options = self.options.of(works[0][0].calculator)
+        for index, (work, place) in enumerate(works):
+            write_json(place / "request.json", work)
+            Job(name=name, index=index).save(place)
+        write_text(folder / name / "folders.txt", "".join(f"{place}\n" for _, place in works))
+        write_text(folder / name / "keys.txt", "".join(f"{key}\n" for key in keys))
+        write_text(folder / name / "job.sh", array_script(options, name, folder / name, len(works), running))
+        array = _submit(folder / name / "job.sh")
+        for index, (_, place) in enumerate(works):
+            Job(name=name, index=index, id=f"{array}_{index}").save(place)
+        return array
+
+    # -- looking
+
+    def look(self, key: str, folder: str | Path | None = None) -> tuple[JobState, str]:
+        """State and id of a label's job ("" if there is none). Without its folder only a job of its own is found."""
+        state, job = self._find(key, None if folder is None else Path(folder))
+        return state, job.id if job is not None else ""
+
+    @staticmethod
+    def _find(key: str, folder: Path | None) -> tuple[JobState, Job | None]:
+        jobs = candidates(key, folder)
+        return look(job.name for job in jobs).find(jobs)
+
+    # -- out
 
     def collect(self, work: Work, folder: str | Path) -> Label | None:
         """The label if its job is over, with a failure of the right kind if it left none; None while it is not.
@@ -154,44 +150,19 @@ class SlurmQueue:
         """
         key, folder = label_key(work), Path(folder)
         label = read_label(folder, key)
-        state, _ = self.look(key)
+        state, _ = self._find(key, folder)
         if label is not None and (label.ok or state is JobState.GONE):
             return label
         if state is not JobState.GONE:
             return None
+        job = saved_job(folder)
+        ended = record(job.id if job is not None else "").get("JobState", "")
         until = time.monotonic() + GRACE_S
-        while time.monotonic() < until and self._ended_well(folder):
+        while time.monotonic() < until and ended in ("COMPLETED", ""):
             time.sleep(0.5)
             if (late := read_label(folder, key)) is not None:
                 return late
-        return self._without_result(work, key, folder)
-
-    def _job_record(self, folder: Path) -> dict[str, str]:
-        """What Slurm remembers of the folder's last job (it forgets after minutes)."""
-        try:
-            job_id = (folder / "job.id").read_text().strip()
-        except FileNotFoundError:
-            return {}
-        done = _slurm(["scontrol", "--oneliner", "show", "job", job_id])
-        return dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
-
-    def _ended_well(self, folder: Path) -> bool:
-        return self._job_record(folder).get("JobState", "COMPLETED") == "COMPLETED"
-
-    def _without_result(self, work: Work, key: str, folder: Path) -> Label:
-        state = self._job_record(folder).get("JobState", "")
-        kind, reason = ENDINGS.get(state, (FailureKind.TRANSIENT, f"the job ended ({state or 'no record left'})"))
-        try:
-            lines = (folder / "job.out").read_text(errors="replace").strip().splitlines()
-        except FileNotFoundError:
-            lines = []
-        words = f": {lines[-1][-200:]}" if lines and state not in ENDINGS else ""
-        return Label(
-            key=key,
-            fidelity=registry.find(work.calculator).fidelity,
-            failure=Failure(kind=kind, reason=reason + words, stage="job"),
-            folder=str(folder),
-        )
+        return _without_result(work, key, folder, ended)
 
     def label(
         self,
@@ -213,7 +184,7 @@ class SlurmQueue:
             return done
         job_id, last = self.submit_or_attach(work, folder), None
         while (label := self.collect(work, folder)) is None:
-            state, _ = self.look(label_key(work))
+            state, _ = self.look(label_key(work), folder)
             if on_event is not None and state is not last:
                 on_event({"stage": "queue", "state": state.value, "job": job_id})
             last = state
@@ -221,18 +192,33 @@ class SlurmQueue:
                 raise Detached(job_id)
         return label
 
-    def cancel(self, work: Work) -> None:
+    def cancel(self, work: Work, folder: str | Path | None = None) -> None:
         """Cancel the job of this work, if there is one."""
-        _slurm(["scancel", "--name", label_key(work)])
+        _, job_id = self.look(label_key(work), folder)
+        if job_id:
+            slurm(["scancel", job_id])
 
 
-def _slurm(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _submit(script: Path) -> str:
+    done = slurm(["sbatch", "--parsable", str(script)])
+    if done.returncode:
+        raise SlurmError(" ".join(done.stderr.split()) or "sbatch failed without a word")
+    return done.stdout.strip().split(";")[0]
+
+
+def _without_result(work: Work, key: str, folder: Path, ended: str) -> Label:
+    kind, reason = ENDINGS.get(ended, (FailureKind.TRANSIENT, f"the job ended ({ended or 'no record left'})"))
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        lines = (folder / "job.out").read_text(errors="replace").strip().splitlines()
     except FileNotFoundError:
-        raise SlurmError(f"no {command[0]} on this machine: is Slurm installed and in PATH?") from None
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not answer within 60 s")
+        lines = []
+    words = f": {lines[-1][-200:]}" if lines and ended not in ENDINGS else ""
+    return Label(
+        key=key,
+        fidelity=registry.find(work.calculator).fidelity,
+        failure=Failure(kind=kind, reason=reason + words, stage="job"),
+        folder=str(folder),
+    )
 
 
 def run_job(folder: Path) -> None:

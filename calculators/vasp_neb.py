@@ -107,22 +107,33 @@ def read_band(folder: Path, initial: Atoms, final: Atoms) -> list[Atoms]:
     Raises:
         ValueError: an image has no complete step yet; the message names the file.
     """
-    order = order_of(initial)
-    back = np.argsort(order)
-    band = [initial]
+    back = np.argsort(order_of(initial))
     numbers = sorted(path.name for path in folder.glob("[0-9][0-9]") if path.is_dir())
+    band = [initial]
     for number in numbers[1:-1]:
-        path = folder / number / "vasprun.xml"
-        try:
-            image = ase.io.read(path, index=-1, format="vasp-xml")
-        except Exception as error:
-            raise ValueError(f"VASP: {path} holds no complete step ({type(error).__name__})") from error
-        assert isinstance(image, Atoms)
-        energy, forces = image.get_potential_energy(), image.get_forces()[back]
-        image = image[back]
-        image.calc = SinglePointCalculator(image, energy=energy, forces=forces)
+        read = read_last_step(folder / number)
+        image = read[back]
+        results = {name: read.calc.results[name] for name in ("energy", "free_energy")}
+        image.calc = SinglePointCalculator(image, forces=read.get_forces()[back], **results)
         band.append(image)
     return [*band, final]
+
+
+def read_last_step(folder: Path) -> Atoms:
+    """The last complete ionic step that VASP wrote in this folder: vasprun.xml, or OUTCAR where that is all there is.
+
+    Raises:
+        ValueError: there is none; the message names the file.
+    """
+    path, form = folder / "vasprun.xml", "vasp-xml"
+    if not path.exists() and (folder / "OUTCAR").exists():
+        path, form = folder / "OUTCAR", "vasp-out"
+    try:
+        image = ase.io.read(path, index=-1, format=form)
+    except Exception as error:
+        raise ValueError(f"VASP: {path} holds no complete step ({type(error).__name__})") from error
+    assert isinstance(image, Atoms)
+    return image
 
 
 def run_native(

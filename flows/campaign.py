@@ -23,11 +23,12 @@ from flows import decisions
 from flows.candidates import Candidates
 from flows.config import Config
 from flows.interruption import Interruption
-from flows.labelling import FALLBACK, Engine, Labeller
+from flows.labelling import FALLBACK, Batching, Engine, Labeller
 from flows.learning import Learner
 from flows.places import Places
 from flows.progress import Reporter, stage_note
 from flows.proposing import PRETRAINING, Proposer
+from flows.relabel import relabel_rounds
 from flows.retraining import Retrainer
 from flows.stage import Stage, current_run_id, elsewhere, tell
 from flows.view import CampaignView
@@ -88,6 +89,9 @@ class Campaign:
 
         self.stage.flow(name, heeding, kind)
 
+    def view(self) -> CampaignView:
+        return CampaignView.load(self.ledger, self.name, self.config.folder)
+
     def link_round(self, number: int) -> None:
         """Remember which Prefect run shows this round."""
         self.ledger.link_run(self.name, number, current_run_id())
@@ -111,6 +115,16 @@ class Campaign:
         cheap, target = self.proposer.cheap, self.proposer.target
         text = decisions.proposed(number, proposals, before, self.config, cheap, target)
         return text + self.proposer.synthesizable()
+
+    def submit_together(self, proposals: Sequence[ProposalRow]) -> None:
+        """Hand all that a scheduler may do at once to the scheduler at once; `start_label` then waits for each.
+
+        The proposals stand in the ledger already, so a driver killed from here on finds the jobs again by their keys.
+        """
+        if isinstance(self.engine, Batching):
+            arrays = self.engine.submit_together(self.labeller.not_begun(proposals), self.labeller.folder / "arrays")
+            if arrays:
+                self.say(f"{len(proposals)} labels: submitted job array {', '.join(arrays)}")
 
     def start_label(
         self, threads: ThreadPoolExecutor, proposal: ProposalRow, on_event: Progressed | None = None
@@ -139,7 +153,8 @@ class Campaign:
                 if on_event is not None:
                     on_event(event)
 
-            self.labeller.label(proposal.id, progressed)
+            alone = proposal.round in relabel_rounds(self.ledger, self.name)
+            self.labeller.label(proposal.id, progressed, alone)
         row = self.ledger.proposal(proposal.id)
         text = decisions.outcome(row, self.ledger.label(row.label_key), self.ledger.attempts(self.name, row.id))
         self.say(text, self._where(row))
@@ -147,7 +162,7 @@ class Campaign:
     def learn(self, number: int) -> None:
         """Retrain after a round and show what it has brought."""
         self.stage.step("retrain", f"retrain after round {number}", lambda: self.say(self.learner.learn(number)))
-        self.stage.publish(CampaignView.load(self.ledger, self.name, self.config.folder), number)
+        self.stage.publish(self.view(), number)
 
     def should_stop(self) -> StopReason | None:
         return should_stop(self.config.stopping, self._progress())

@@ -15,7 +15,7 @@ from agent.clusters import Clusters, cluster
 from agent.composition import Composition
 from agent.descriptors import describe
 from agent.hosts import Host, load_host
-from agent.ordering import draw, draw_numbers
+from agent.ordering import Method, draw, draw_numbers
 from agent.space import FunnelStep, build_space
 from calculators.label import Structure, Work
 from flows.config import Config
@@ -40,6 +40,7 @@ class Candidates:
     features: NDArray[np.float64]
     orderings: int
     seed: int
+    method: Method
     numbers: NDArray[np.uint8]
 
     @cached_property
@@ -50,7 +51,8 @@ class Candidates:
         return self.index[composition_key] * self.orderings + ordering
 
     def ordering(self, composition_key: str, ordering: int) -> Atoms:
-        return draw(self.host, self.compositions[self.index[composition_key]], ordering, self.seed)
+        composition = self.compositions[self.index[composition_key]]
+        return draw(self.host, composition, ordering, self.seed, method=self.method)
 
     def work(self, composition_key: str, ordering: int, calculator: str, settings: dict[str, object]) -> Work:
         """What a calculator is asked for."""
@@ -93,8 +95,9 @@ def build_candidates(config: Config) -> Candidates:
     compositions = space.compositions
     features = describe(host, compositions).scaled()
     orderings, seed = config.campaign.orderings, config.campaign.seed
-    blocks = [draw_numbers(host, compositions, index, seed) for index in range(orderings)]
+    method = config.ordering.method
+    blocks = [draw_numbers(host, compositions, index, seed, method=method) for index in range(orderings)]
     numbers = np.stack(blocks, axis=1).reshape(len(compositions) * orderings, -1)
     with as_user_error():
         clusters = cluster(features, config.clusters)
-    return Candidates(host, space.funnel, compositions, clusters, features, orderings, seed, numbers)
+    return Candidates(host, space.funnel, compositions, clusters, features, orderings, seed, method, numbers)

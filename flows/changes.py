@@ -16,6 +16,7 @@ FIXED = (
     "loop.mode",
     "space",
     "clusters",
+    "ordering",
     "pretrain",
     "model",
     "label.calculators",

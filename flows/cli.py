@@ -16,6 +16,7 @@ from flows import (
     cli_features,
     cli_md,
     cli_models,
+    cli_relabel,
     cli_screen,
     cli_serve,
 )
@@ -40,6 +41,7 @@ for part in (
     cli_features.app,
     cli_electrodes.app,
     cli_serve.app,
+    cli_relabel.app,
 ):
     app.add_typer(part)
 console = Console()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agent.acquisition import AcquisitionConfig
 from agent.clusters import ClusterConfig
+from agent.ordering import Method
 from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
 from calculators.dask_cluster import DaskOptions
@@ -60,6 +61,14 @@ class LoopSection(Section):
     )
 
 
+class OrderingSection(Section):
+    """How a composition becomes an ordered supercell."""
+
+    method: Method = Field(
+        "random", description="Dopants at random, or quasi-random (sqs): pairs as in a random alloy; slower."
+    )
+
+
 class PretrainSection(Section):
     """The cheap fidelity that the ensemble learns first."""
 
@@ -79,8 +88,8 @@ class LabelSection(Section):
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
     scheduler: Literal["local", "slurm", "dask"] = Field(
         "local",
-        description="Where these calculators run: worker processes here, one Slurm job per label, or a Dask cluster "
-        "for many short labels.",
+        description="Where these calculators run: worker processes here, Slurm jobs that outlive us, or a Dask "
+        "cluster for many short labels.",
     )
     workers: int = Field(
         2, ge=1, le=1024, description="Labels that each calculator computes side by side: processes here, or jobs."
@@ -157,6 +166,7 @@ class Config(Section):
     loop: LoopSection = Field(default_factory=LoopSection)
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     clusters: ClusterConfig = Field(default_factory=ClusterConfig)
+    ordering: OrderingSection = Field(default_factory=OrderingSection)
     pretrain: PretrainSection = Field(default_factory=PretrainSection)
     label: LabelSection = Field(default_factory=LabelSection)
     slurm: SlurmOptions = Field(default_factory=SlurmOptions)

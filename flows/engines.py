@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from calculators.slurm import Detached, SlurmError, SlurmQueue
 from calculators.supervisor import WorkerPool
 from flows.config import Config
 from flows.errors import as_user_error
-from flows.labelling import Engine, Progress
+from flows.labelling import Batching, Engine, Progress
 from flows.places import Interrupted
 
 #: Seconds between looks at the queue for one job: at least, and per job. A look costs the driver about
@@ -37,7 +37,7 @@ def open_engine(config: Config, pool: WorkerPool, interrupted: threading.Event) 
     if config.label.scheduler == "slurm":
         jobs = sum(config.places[name] for name in config.label.calculators)
         queue = SlurmQueue(config.slurm, max(POLL_S, POLL_S_PER_JOB * jobs))
-        yield Dispatch(pool, InJobs(queue, interrupted), remote)
+        yield Dispatch(pool, InJobs(queue, interrupted, config.places), remote)
     elif config.label.scheduler == "dask":
         labels = sum(config.places[name] for name in config.label.calculators)
         with as_user_error((ImportError,)):
@@ -60,13 +60,26 @@ class Dispatch:
         engine = self.there if work.calculator in self.remote else self.here
         return engine.label(work, folder, timeout_s, on_event)
 
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
+        if not isinstance(self.there, Batching):
+            return []
+        return self.there.submit_together([pair for pair in works if pair[0].calculator in self.remote], folder)
+
 
 @dataclass(frozen=True)
 class InJobs:
-    """One Slurm job per label, with its own time limit instead of ours."""
+    """Slurm jobs, alone or as elements of an array, with their own time limit instead of ours."""
 
     queue: SlurmQueue
     interrupted: threading.Event
+    running: Mapping[str, int]  # jobs at a time, by calculator
+
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
+        """As job arrays, which `label` then attaches to by key."""
+        try:
+            return self.queue.submit_together(works, folder, self.running) if self.queue.options.arrays else []
+        except SlurmError:
+            return []
 
     def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
         folder.mkdir(parents=True, exist_ok=True)

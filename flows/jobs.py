@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.ledger import Ledger
-from agent.schema import AttemptRow
-from calculators import slurm_listing
+from calculators import slurm_jobs
 from calculators.slurm import SlurmError
 from flows.config import Config
 
@@ -15,7 +14,7 @@ from flows.config import Config
 class Job:
     """A scheduler job of a label that has not ended."""
 
-    key: str  # the label's, which is the job's name
+    key: str  # the label's
     id: str
     state: str  # waiting, running
     calculator: str
@@ -26,27 +25,27 @@ class Job:
 
 
 def queued_jobs(config: Config, ledger: Ledger) -> list[Job]:
-    """Jobs of unfinished labels that the queue knows; none where the campaign sends none.
+    """Jobs of pending labels that the queue knows; none where the campaign sends none.
 
     Raises:
         SlurmError: the queue cannot be read, so nobody knows.
     """
-    attempts = _unfinished(config, ledger)
-    if not attempts:
+    asked = _pending(config, ledger)
+    if not asked:
         return []
-    names = {p.id: p.formula for p in ledger.proposals(config.campaign.name, state="pending")}
-    found = slurm_listing.jobs()
-    return [
-        Job(a.label_key, *found[a.label_key], a.calculator, names[a.proposal])
-        for a in attempts
-        if a.label_key in found and a.proposal in names
-    ]
+    folder = config.folder / "labels"
+    candidates = {key: slurm_jobs.candidates(key, folder / key) for key in asked}
+    queue = slurm_jobs.look(job.name for jobs in candidates.values() for job in jobs)
+    if not queue.readable:
+        raise SlurmError("squeue fails")
+    found = {key: queue.find(jobs) for key, jobs in candidates.items()}
+    return [Job(key, job.id, state.value, *asked[key]) for key, (state, job) in found.items() if job is not None]
 
 
 def cancel_jobs(config: Config, ledger: Ledger) -> list[Job]:
     """Cancel them all; returns those that were there."""
     jobs = queued_jobs(config, ledger)
-    slurm_listing.cancel([job.id for job in jobs])
+    slurm_jobs.cancel([job.id for job in jobs])
     return jobs
 
 
@@ -61,9 +60,16 @@ def describe(config: Config, ledger: Ledger) -> str:
     return f"{len(jobs)} in the queue: " + "; ".join(map(str, jobs[:8])) + (" ..." if len(jobs) > 8 else "")
 
 
-def _unfinished(config: Config, ledger: Ledger) -> list[AttemptRow]:
-    """The last attempt of each label that was begun as a job and has no end in the ledger."""
+def _pending(config: Config, ledger: Ledger) -> dict[str, tuple[str, str]]:
+    """Calculator and formula by label key, for all that a pending proposal may have in the queue.
+
+    That is what it asked for, which may wait in a job array without an attempt, and what fallbacks have begun.
+    """
     if config.label.scheduler != "slurm":
-        return []
-    open_ones = [a for a in ledger.attempts(config.campaign.name) if a.state in ("running", "lost")]
-    return list({a.label_key: a for a in open_ones if a.calculator in config.label.calculators}.values())
+        return {}
+    rows = {row.id: row for row in ledger.proposals(config.campaign.name, state="pending")}
+    asked = {row.label_key: (row.calculator, row.formula) for row in rows.values()}
+    for attempt in ledger.attempts(config.campaign.name):
+        if attempt.state in ("running", "lost") and attempt.proposal in rows:
+            asked[attempt.label_key] = (attempt.calculator, rows[attempt.proposal].formula)
+    return {key: (name, formula) for key, (name, formula) in asked.items() if name in config.label.calculators}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agent.ledger import Ledger
+from agent.schema import ProposalRow
 from calculators.label import FailureKind, Label, Work
 from calculators.pipeline import finished
 from flows.config import LabelSection
@@ -30,6 +31,15 @@ class Engine(Protocol):
     def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label: ...
 
 
+@runtime_checkable
+class Batching(Protocol):
+    """An engine that may be told of many labels before it is asked for each."""
+
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
+        """Submit them; returns ids of what was submitted. Trouble is no reason to stop: `label` will meet it too."""
+        ...
+
+
 @dataclass(frozen=True)
 class Labeller:
     """Labels proposals of one campaign. Everything that matters afterwards stands in the ledger."""
@@ -43,12 +53,15 @@ class Labeller:
     places: Places
     interrupted: threading.Event
 
-    def label(self, proposal_id: int, on_event: Progress | None = None) -> str:
-        """Label one proposal, or find that this was done already; returns its state, "labelled" or "failed"."""
+    def label(self, proposal_id: int, on_event: Progress | None = None, alone: bool = False) -> str:
+        """Label one proposal, or find that this was done already; returns its state, "labelled" or "failed".
+
+        `alone`: by the calculator asked for or not at all.
+        """
         proposal = self.ledger.proposal(proposal_id)
         if proposal.state != "pending":
             return proposal.state
-        for calculator in self._chain(proposal.calculator):
+        for calculator in [proposal.calculator] if alone else self._chain(proposal.calculator):
             if on_event is not None and calculator != proposal.calculator:
                 on_event({"stage": FALLBACK, "calculator": calculator})
             work = self.work_of(proposal.composition, proposal.ordering, calculator)
@@ -62,6 +75,16 @@ class Labeller:
                 return "labelled"
         self.ledger.fail_proposal(proposal_id)
         return "failed"
+
+    def not_begun(self, proposals: Sequence[ProposalRow]) -> list[tuple[Work, Path]]:
+        """What the pending ones of these ask for where no label is known yet, each with its folder."""
+        works = [
+            self.work_of(row.composition, row.ordering, row.calculator) for row in proposals if row.state == "pending"
+        ]
+        keys = [self.key_of(work) for work in works]
+        return [
+            (work, self.folder / key) for work, key in zip(works, keys, strict=True) if self.ledger.label(key) is None
+        ]
 
     def _chain(self, asked: str) -> list[str]:
         """The calculators to try: the whole chain for the target fidelity, only itself for a cheap label."""

@@ -105,10 +105,8 @@ class Proposer:
     def work(self, composition: str, ordering: int, calculator: str) -> Work:
         """What a calculator is asked for."""
         config = self.config
-        if calculator in config.label.calculators:
-            settings = config.label.settings.get(calculator, {})
-        else:
-            settings = config.pretrain.settings
+        cheap = calculator == config.pretrain.calculator and calculator not in config.label.calculators
+        settings = config.pretrain.settings if cheap else config.label.settings.get(calculator, {})
         return self.candidates.work(composition, ordering, calculator, settings)
 
     def pool(self) -> CandidatePool:

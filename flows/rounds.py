@@ -31,6 +31,15 @@ def play_rounds(campaign: Campaign) -> StopReason:
     raise AssertionError("rounds are counted without end")
 
 
+def play_one(campaign: Campaign, number: int) -> None:
+    """Play one round that the ledger holds already, outside the loop (`flows.relabel`)."""
+    ledger = campaign.ledger
+    ledger.close_lost_attempts(campaign.name)
+    ledger.set_campaign_state(campaign.name, "running")
+    body = partial(_round, campaign, number, ledger.round(campaign.name, number))
+    campaign.flow(campaign.name, lambda: campaign.flow(f"round {number}", body, "round"), "campaign")
+
+
 def _round(campaign: Campaign, number: int, known: RoundRow | None) -> None:
     """Propose (unless that is in the ledger already), label what is pending, retrain."""
     if known is None:
@@ -60,6 +69,7 @@ def _batch(campaign: Campaign) -> int:
 
 def _label(campaign: Campaign, number: int) -> None:
     pending = campaign.ledger.proposals(campaign.name, number, "pending")
+    campaign.submit_together(pending)
     with (
         campaign.reporter.bar(f"labels of round {number}", total=len(pending)) as total,
         crew(campaign.places.total) as threads,

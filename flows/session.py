@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from flows.lock import driver_lock
 from flows.view import CampaignView
 
 if TYPE_CHECKING:
+    from flows.campaign import Campaign
     from flows.config import Config
     from flows.interruption import Interruption
     from flows.stage import Stage
@@ -99,6 +101,60 @@ def find_campaign(name: str | None, root: Path = Path("campaigns")) -> Found:
 
 def run_campaign(config: Config, console: Console) -> None:
     """Run or go on with a campaign in this process, and leave a folder that a scientist can use."""
+    from flows.patience import patiently
+    from flows.rounds import play_rounds
+    from flows.streaming import play_streaming
+
+    loops = {"rounds": play_rounds, "streaming": play_streaming}
+    start = config.model.start_from
+    if start is not None and not (start / "model.json").is_file() and not start.is_file():
+        raise UserError(f"model.start_from: {start} is no folder of a trained ensemble and no checkpoint (.pth.tar)")
+    with _open_campaign(config, console) as campaign:
+        loop = loops[config.loop.mode]
+        reason = patiently(lambda: campaign.run(loop), campaign.ledger, campaign.reporter.say)
+        view = campaign.view()
+    console.print(tables.ranking(view, 15))
+    console.print(f"stopped: {reason.text}\nfolder: {config.folder}\nreport: {config.folder / 'report.html'}")
+    console.print("history in the Prefect UI: ionloop ui" if config.prefect.enabled else "", end="\n")
+
+
+def relabel_campaign(config: Config, fidelity: str | None, top: int | None, console: Console) -> None:
+    """Label orderings of a campaign again at another fidelity, as a round of its own (see `flows.relabel`)."""
+    from calculators.pipeline import label_key
+    from flows.patience import patiently
+    from flows.relabel import begin_round, calculator_of, fidelity_of
+    from flows.rounds import play_one
+
+    if config.loop.mode != "rounds":
+        raise UserError("relabel: this campaign streams; only campaigns of batch rounds can be relabelled")
+    fidelity = fidelity or fidelity_of(config.label.calculators[0])
+    calculator = calculator_of(config, fidelity)
+    with _open_campaign(config, console) as campaign:
+        before = campaign.view().campaign
+        campaign.places.limits.setdefault(calculator, config.label.workers)
+
+        def key_of(composition: str, ordering: int) -> str:
+            return label_key(campaign.proposer.work(composition, ordering, calculator))
+
+        who = getpass.getuser()
+        number = begin_round(campaign.ledger, campaign.view(), fidelity, calculator, top, key_of, who)
+        if number is None:
+            console.print(f"nothing to label again at {fidelity}" + ("" if top else "; --top N takes the best N too"))
+            return
+        patiently(lambda: play_one(campaign, number), campaign.ledger, campaign.reporter.say)
+        campaign.ledger.set_campaign_state(campaign.name, before.state, before.stop_reason)
+        view = campaign.view()
+    done = [a for a in view.of_round(number) if a.value_eV is not None]
+    console.print(tables.ranking(view, 15))
+    console.print(f"{len(done)} of {len(view.of_round(number))} orderings now have a {fidelity} label")
+
+
+@contextmanager
+def _open_campaign(config: Config, console: Console) -> Iterator[Campaign]:
+    """A campaign ready to run: locked, enrolled, with candidates, workers and stage; at the end it is exported.
+
+    Ctrl-C and SIGTERM inside become `Paused`.
+    """
     from calculators.supervisor import WorkerPool
     from flows.campaign import Campaign
     from flows.candidates import build_candidates
@@ -106,17 +162,10 @@ def run_campaign(config: Config, console: Console) -> None:
     from flows.export import export
     from flows.interruption import Interruption
     from flows.jobs import describe
-    from flows.patience import patiently
     from flows.progress import Reporter
-    from flows.rounds import play_rounds
-    from flows.streaming import play_streaming
 
-    loops = {"rounds": play_rounds, "streaming": play_streaming}
     folder = config.folder
     _check_calculators(config)
-    start = config.model.start_from
-    if start is not None and not (start / "model.json").is_file() and not start.is_file():
-        raise UserError(f"model.start_from: {start} is no folder of a trained ensemble and no checkpoint (.pth.tar)")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(driver_lock(folder))
@@ -135,19 +184,15 @@ def run_campaign(config: Config, console: Console) -> None:
         campaign = Campaign(config, candidates, ledger, engine, reporter, stage, interruption)
         with interruption.heeded():
             try:
-                reason = patiently(lambda: campaign.run(loops[config.loop.mode]), ledger, reporter.say)
+                yield campaign
             except KeyboardInterrupt as interrupt:
                 jobs = describe(config, ledger)
                 ledger.set_campaign_state(config.campaign.name, "paused", "interrupted by a person")
                 if jobs:
                     console.print(f"jobs run on without us: {jobs}", markup=False)
                 raise Paused(f"paused; nothing is lost: `ionloop resume {folder}` goes on from here") from interrupt
-        view = CampaignView.load(ledger, config.campaign.name, folder)
         reporter.say("writing tables, structures, plots and the report")
-        export(view, folder)
-    console.print(tables.ranking(view, 15))
-    console.print(f"stopped: {reason.text}\nfolder: {folder}\nreport: {folder / 'report.html'}")
-    console.print("history in the Prefect UI: ionloop ui" if config.prefect.enabled else "", end="\n")
+        export(campaign.view(), folder)
 
 
 def cancel_campaign(config: Config, reason: str, console: Console) -> None:

@@ -5,8 +5,8 @@ several orderings of each come the variance between compositions s_b², that wit
 one ordering ICC = s_b² / (s_b² + s_w²) and of a mean over K orderings s_b² / (s_b² + s_w² / K) (Shrout & Fleiss,
 Psychol. Bull. 86, 420 (1979), ICC(1,1) and ICC(1,k)).
 
-Ways of choosing an ordering: at random; the one of lowest Ewald energy of 64; the most random-like of 64 (a small
-special quasi-random structure: pair correlations of the substituted sublattice closest to those of a random alloy).
+Ways of choosing an ordering: at random; the one of lowest Ewald energy of 64; quasi-random (`agent.sqs`: pair
+correlations of the substituted sublattice closest to those of a random alloy).
 Ways of making a label: percolation in 1, 2, 3 dimensions; the 84-site cell (8 Zr) or a 168-site one (16 Zr).
 
 Writes benchmarks/data/label_noise.csv (every label), docs/label-noise.png, and prints the table.
@@ -51,24 +51,6 @@ def large_cell(host: Host) -> Host:
 
 def doubled(composition: Composition, host: Host) -> Composition:
     return Composition.of(host, {e: 2 * n for e, n in composition.amounts})
-
-
-def quasi_random(host: Host, composition: Composition, index: int) -> Atoms:
-    """Of 64 random orderings the one whose pair correlations are closest to a random alloy's."""
-    orderings = [draw(host, composition, TRIES * index + i, seed=1) for i in range(TRIES)]
-    sites = np.flatnonzero(orderings[0].arrays["sublattice"] == "substituted")
-    distance = orderings[0].get_all_distances(mic=True)[np.ix_(sites, sites)].round(2)
-    shells = [d for d in np.unique(distance) if d > 0]
-    numbers = np.array([o.numbers[sites] for o in orderings])
-    kinds, counts = np.unique(numbers[0], return_counts=True)
-    error = np.zeros(TRIES)
-    for weight, shell in zip(1 / np.arange(1, len(shells) + 1), shells, strict=True):
-        i, j = np.nonzero(distance == shell)
-        for a, count_a in zip(kinds, counts, strict=True):
-            for b, count_b in zip(kinds, counts, strict=True):
-                expected = count_a * (count_b - (a == b)) / (len(sites) * (len(sites) - 1))
-                error += weight * np.abs(((numbers[:, i] == a) & (numbers[:, j] == b)).mean(axis=1) - expected)
-    return orderings[int(error.argmin())]
 
 
 def measure(
@@ -117,7 +99,7 @@ def collect(n: int, k: int) -> None:
     ways: dict[str, tuple[PoolFields, Callable[[Composition, int], Atoms]]] = {
         "random": (fields, lambda c, i: draw(host, c, i)),
         f"lowest Ewald of {TRIES}": (fields, lambda c, i: draw(host, c, i, seed=2, dopant_tries=TRIES)),
-        f"quasi-random of {TRIES}": (fields, lambda c, i: quasi_random(host, c, i)),
+        "quasi-random": (fields, lambda c, i: draw(host, c, i, seed=1, method="sqs")),
         "random, 168 sites": (PoolFields(large), lambda c, i: draw(large, doubled(c, large), i)),
         "random, grid 0.15 Å": (PoolFields(host, 0.15), lambda c, i: draw(host, c, i)),
     }

@@ -54,6 +54,14 @@ class Slow(EMT):
         super().calculate(*args, **kwargs)
 
 
+class Paced(EMT):
+    """Each force call takes PLUGIN_PACE_S seconds."""
+
+    def calculate(self, *args: Any, **kwargs: Any) -> None:
+        time.sleep(float(os.environ.get("PLUGIN_PACE_S", "0")))
+        super().calculate(*args, **kwargs)
+
+
 class MissingExecutable(Calculator):
     implemented_properties = ["energy", "forces"]  # noqa: RUF012
 

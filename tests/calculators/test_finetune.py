@@ -5,10 +5,10 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from calculators import registry
-from calculators.barrier import crossing_barrier
 from calculators.finetune import FineTuneSettings, displaced_frames, fine_tune, relaxation_frames, split_frames
 from calculators.label import Structure, Work
 from calculators.pipeline import label_key, label_work
+from calculators.rules import crossing_barrier
 
 
 def numbered(count):
@@ -83,7 +83,7 @@ def barrier(calculator, folder):
 def test_labels_of_another_calculator_teach_chgnet_its_forces_and_perhaps_its_barrier(tmp_path, monkeypatch):
     truth, _, _ = barrier("emt", tmp_path / "emt")
     before, old, _ = barrier("chgnet", tmp_path / "before")
-    settings = FineTuneSettings(epochs=12, batch=4)
+    settings = FineTuneSettings(epochs=25, batch=4, energy_weight=100.0)
     tuned = fine_tune("chgnet-ft1", emt_frames(40), tmp_path / "models", settings)
     assert tuned.after["force_eV_per_A"] < 0.7 * tuned.before["force_eV_per_A"]
     monkeypatch.setenv("IONLOOP_MODELS", str(tmp_path / "models"))
@@ -115,3 +115,15 @@ def test_a_tuned_model_is_a_calculator_and_never_changes_under_its_name(tmp_path
     atoms = emt_frames(1)[0]
     atoms.calc = registry.find("chgnet-ft2").factory()
     assert np.isfinite(atoms.get_potential_energy())
+
+
+def test_moments_are_learned_where_the_frames_have_them(tmp_path):
+    """Iron-like moments on copper frames: CHGNet, which knows copper as unmagnetic, moves towards them."""
+    frames = emt_frames(10)
+    for frame in frames:
+        frame.calc.results["magmoms"] = np.full(len(frame), -1.0)  # sizes count, not signs
+    tuned = fine_tune("chgnet-ft4", frames, tmp_path, FineTuneSettings(epochs=3, batch=2, moment_weight=1.0))
+    assert tuned.before["moment_muB"] > 0.8
+    assert tuned.after["moment_muB"] < tuned.before["moment_muB"]
+    plain = fine_tune("chgnet-ft5", emt_frames(10), tmp_path, FineTuneSettings(epochs=1))
+    assert "moment_muB" not in plain.before

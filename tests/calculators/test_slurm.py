@@ -16,6 +16,8 @@ from cells import copper_with_vacancy
 from calculators.label import FailureKind, Structure, Work
 from calculators.pipeline import label_key
 from calculators.slurm import JobState, SlurmError, SlurmOptions, SlurmQueue
+from calculators.slurm_jobs import Job, saved_job
+from calculators.slurm_script import label_script
 
 HERE = Path(__file__).parent
 needs_slurm = pytest.mark.skipif(
@@ -79,13 +81,14 @@ def test_a_killed_driver_attaches_to_its_job(cluster, queue, tmp_path):
     root = str(HERE.parents[1])
     environment = os.environ | {"PYTHONPATH": f"{root}:{HERE}"}
     driver = subprocess.Popen([sys.executable, "-c", script, asked.model_dump_json(), str(tmp_path)], env=environment)
-    wait_until(lambda: (tmp_path / "job.id").exists())
+    wait_until(lambda: (job := saved_job(tmp_path)) is not None and job.id != "")
     driver.kill()
     driver.wait()
-    job = (tmp_path / "job.id").read_text().strip()
+    job = saved_job(tmp_path).id
     assert queue.submit_or_attach(asked, tmp_path) == job
-    assert queue.label(asked, tmp_path).ok
-    assert (tmp_path / "job.id").read_text().strip() == job  # one submission in all
+    label = queue.label(asked, tmp_path)
+    assert label.ok
+    assert label.provenance["slurm_job"] == saved_job(tmp_path).id == job  # one submission in all
 
 
 @needs_slurm
@@ -101,35 +104,144 @@ def test_a_cancelled_job_is_transient(cluster, queue, tmp_path):
     assert "cancelled" in label.failure.reason
 
 
+def batch(folder: Path, plugin: str = "Slow", n: int = 3) -> list[tuple[Work, Path]]:
+    """Labels that differ in one setting each."""
+    works = [work(plugin, **FAST, fmax_eV_per_A=0.05 + 0.01 * number) for number in range(n)]
+    return [(asked, folder / label_key(asked)) for asked in works]
+
+
+def jobs_in_queue(name: str) -> list[str]:
+    done = subprocess.run(["squeue", "-h", "-r", "-n", name, "-o", "%i"], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@needs_slurm
+def test_many_labels_are_one_array_and_each_is_found_by_its_key(cluster, queue, tmp_path):
+    works = batch(tmp_path)
+    (array,) = queue.submit_together(works, tmp_path / "arrays")
+    assert [saved_job(folder).id for _, folder in works] == [f"{array}_{index}" for index in range(3)]
+    assert queue.submit_together(works, tmp_path / "arrays") == []  # all of it is in the queue
+    (folder,) = (tmp_path / "arrays").iterdir()
+    assert (folder / "keys.txt").read_text().split() == [label_key(asked) for asked, _ in works]
+    labels = [queue.label(*pair) for pair in works]
+    assert all(label.ok for label in labels)
+    assert [label.provenance["slurm_job"] for label in labels] == [f"{array}_{index}" for index in range(3)]
+    assert queue.submit_together(works, tmp_path / "arrays") == []  # all of it is done
+
+
+@needs_slurm
+def test_a_driver_killed_after_sbatch_attaches_to_the_whole_array(cluster, queue, tmp_path, monkeypatch):
+    """Killed before it could write down the ids that sbatch gave: names and indices are enough."""
+    works = batch(tmp_path)
+    (array,) = queue.submit_together(works, tmp_path / "arrays")
+    for _, folder in works:
+        saved_job(folder).model_copy(update={"id": ""}).save(folder)
+    assert [queue.submit_or_attach(*pair) for pair in works] == [f"{array}_{index}" for index in range(3)]
+    assert queue.submit_together(works, tmp_path / "arrays") == []
+    asked, folder = works[1]
+    queue.cancel(asked, folder)
+    wait_until(lambda: queue.look(label_key(asked), folder)[0] is JobState.GONE)
+    cancelled = queue.collect(asked, folder)
+    assert cancelled.failure.kind is FailureKind.TRANSIENT
+    assert "cancelled" in cancelled.failure.reason
+    assert queue.label(*works[0]).ok
+    again = queue.label(asked, folder)  # asked for again it gets a job of its own
+    assert again.ok
+    assert "_" not in again.provenance["slurm_job"]
+
+
+def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypatch):
+    """What is written ahead names jobs that Slurm does not know: they are not mistaken for jobs."""
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch="7")
+    queue, works = SlurmQueue(), batch(tmp_path / "labels")
+    for index, (_, folder) in enumerate(works):
+        Job(name="array-killed", index=index).save(folder)
+    assert queue.submit_together(works, tmp_path / "arrays") == ["7"]
+    assert calls().count("sbatch") == 1
+    assert saved_job(works[2][1]).id == "7_2"
+
+
+def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(tmp_path, monkeypatch):
+    works = batch(tmp_path / "labels") + batch(tmp_path / "labels", "Good", 1)
+    there = label_key(works[0][0])
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"{there} N/A 5 PENDING", sbatch="7")
+    queue = SlurmQueue(SlurmOptions(by_calculator={"plugins:Good": {"cores": 8}}))
+    assert queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2}) == ["7", "7"]
+    assert calls().count("sbatch") == 2
+    scripts = {(path.parent / "folders.txt").read_text().count("\n"): path for path in tmp_path.rglob("job.sh")}
+    assert sorted(scripts) == [1, 2]
+    assert "--array=0-1%2" in scripts[2].read_text()
+    assert "--cpus-per-task=1\n" in scripts[2].read_text()
+    assert "--cpus-per-task=8\n" in scripts[1].read_text()
+    with pytest.raises(ValueError, match=r"slurm options of vasp: unknown setting 'core'; allowed: time_minutes"):
+        SlurmOptions(by_calculator={"vasp": {"core": 2}})
+
+
 @needs_slurm
 @pytest.mark.slow
-def test_a_job_out_of_time_is_walltime_and_goes_on(cluster, queue, tmp_path):
+def test_a_job_out_of_time_is_walltime_and_goes_on_from_the_last_band(cluster, tmp_path, monkeypatch):
     short = SlurmQueue(SlurmOptions(time_minutes=1, memory_GB=2), poll_s=2)
-    label = short.label(work("Hanging"), tmp_path)
-    assert label.failure.kind is FailureKind.WALLTIME
+    asked = work("Paced", **FAST)
+    band = tmp_path / "hops"
+    monkeypatch.setenv("PLUGIN_PACE_S", "2.5")
+    first = short.label(asked, tmp_path)
+    assert first.failure.kind is FailureKind.WALLTIME
+    assert len(list(band.glob("*/band.extxyz"))) == 1
+    before = len((tmp_path / "job.out").read_text().splitlines())
+    monkeypatch.setenv("PLUGIN_PACE_S", "0")
+    second = short.label(asked, tmp_path)
+    assert second.ok, second.failure
+    stages = [line for line in (tmp_path / "job.out").read_text().splitlines()[before:] if "stage" in line]
+    assert not any("relax" in line or "end points" in line for line in stages)
+    assert second.force_calls == second.hops[0].force_calls
 
 
 @needs_slurm
 @pytest.mark.slow
 def test_a_node_that_goes_down_is_transient(cluster, queue, tmp_path):
     asked = work("Hanging")
-    queue.submit_or_attach(asked, tmp_path)
+    once = SlurmQueue(queue.options.model_copy(update={"extra": ["--no-requeue"]}), poll_s=1)
+    once.submit_or_attach(asked, tmp_path)
+    node_down_under(once, asked)
+    wait_until(lambda: once.look(label_key(asked))[0] is JobState.GONE)
+    failure = once.collect(asked, tmp_path).failure
+    assert (failure.kind, failure.reason) == (FailureKind.TRANSIENT, "the node failed")
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_slurm_requeues_what_a_node_lost_and_the_driver_notices_nothing(cluster, queue, tmp_path, monkeypatch):
+    asked = work("Paced", **FAST)
+    monkeypatch.setenv("PLUGIN_PACE_S", "0.5")
+    job = queue.submit_or_attach(asked, tmp_path)
+    node_down_under(queue, asked)
+    label = queue.label(asked, tmp_path)
+    assert label.ok, label.failure
+    assert label.provenance["slurm_job"] == job  # requeued under the id it had
+
+
+def node_down_under(queue: SlurmQueue, asked: Work) -> None:
+    """Take the node away from a running job, and let it come back (ReturnToService=2)."""
     wait_until(lambda: queue.look(label_key(asked))[0] is JobState.RUNNING)
     node = subprocess.run(["sinfo", "-h", "-o", "%N"], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
-    try:
-        wait_until(lambda: queue.look(label_key(asked))[0] is not JobState.RUNNING)
-        queue.cancel(asked)  # Slurm requeues it by itself; here the label is given up
-        wait_until(lambda: queue.look(label_key(asked))[0] is JobState.GONE)
-        assert queue.collect(asked, tmp_path).failure.kind is FailureKind.TRANSIENT
-    finally:
-        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+    wait_until(lambda: queue.look(label_key(asked))[0] is not JobState.RUNNING)
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False, capture_output=True)
+
+
+def scheduler_that_answers(folder: Path, monkeypatch, **answers: str):
+    """Commands of these names that print an answer; returns what was called so far."""
+    for name, answer in answers.items():
+        (folder / name).write_text(f"#!/bin/sh\necho {name} >> {folder}/calls\necho '{answer}'\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return lambda: (folder / "calls").read_text().split()
 
 
 def test_the_script_says_what_was_asked_for(tmp_path):
     asked = {"partition": "gpu", "extra": ["--gpus=1"], "setup": ["module load x"]}
     options = SlurmOptions(time_minutes=90, memory_GB=1.5, cores=4, **asked)
-    script = SlurmQueue(options).script("k" * 32, tmp_path)
+    script = label_script(options, "k" * 32, tmp_path)
     wanted = ["--time=90", "--mem=1536M", "--cpus-per-task=4", "--partition=gpu", "--gpus=1", "OMP_NUM_THREADS=4"]
     for option in wanted:
         assert option in script

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -51,11 +52,13 @@ def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
     assert found["campaign"] == [("finished", "the budget of 2 rounds is spent (2)")]
     assert {row[-1] for row in found["proposals"]} == {"labelled"}
     with sqlite3.connect(ledger) as connection:
-        keys = [key for (key,) in connection.execute("SELECT label_key FROM proposals")]
+        labels = [json.loads(data) for (data,) in connection.execute("SELECT data FROM labels")]
     jobs = subprocess.run(
         ["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True
-    ).stdout
-    assert all(jobs.count(f"JobName={key} ") == 1 for key in keys)
+    ).stdout.splitlines()
+    assert all("JobName=array-" in job for job in jobs)
+    assert len(jobs) == len(labels), "a label was submitted twice"
+    assert len({label["provenance"]["slurm_job"] for label in labels}) == len(labels)
 
 
 def queue() -> list[str]:
@@ -68,7 +71,7 @@ def queue() -> list[str]:
 def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(cluster: Path, tmp_path: Path) -> None:
     path = write_sleepy(tmp_path, seconds=3600.0)
     text = path.read_text().replace("[label]\n", '[label]\nscheduler = "slurm"\n')
-    path.write_text(text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\n")
+    path.write_text(text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\narrays = false\n")
     driver = start("run", "toy.toml", cwd=tmp_path)
     until = time.monotonic() + 300
     while len(queue()) < 2 and time.monotonic() < until:
