@@ -2,8 +2,7 @@
 
 Of many random arrangements, the one whose pairs are most like a random alloy's: the sum over shells of neighbours and
 over pairs of elements of |alpha_ab|, the Warren-Cowley parameters 1 - P_ab / (x_a x_b) with the finite cell's own
-expectation, is least. A library would do it as well, but none that could be had keeps rule 8 (the same seed gives the
-same ordering everywhere): see docs/label-noise.md.
+expectation, is least. Why no library does it: docs/label-noise.md.
 """
 
 from __future__ import annotations

@@ -214,8 +214,7 @@ def fine_tune(
             optimizer.step()
         model.eval()
         found = data.errors(model, validate)
-        score = settings.energy_weight * found["energy_eV_per_atom"] ** 2
-        score += settings.force_weight * found["force_eV_per_A"] ** 2
+        score = settings.energy_weight * found["energy_eV_per_atom"] + settings.force_weight * found["force_eV_per_A"]
         if score < best:
             best, best_epoch = score, epoch
             best_state = {key: value.clone() for key, value in model.state_dict().items()}
