@@ -141,9 +141,8 @@ def test_a_driver_killed_after_sbatch_attaches_to_the_whole_array(cluster, queue
     asked, folder = works[1]
     queue.cancel(asked, folder)
     wait_until(lambda: queue.look(label_key(asked), folder)[0] is JobState.GONE)
-    cancelled = queue.collect(asked, folder)
-    assert cancelled.failure.kind is FailureKind.TRANSIENT
-    assert "cancelled" in cancelled.failure.reason
+    # Of an element cancelled before it started Slurm keeps no record: it is gone, and that is transient.
+    assert queue.collect(asked, folder).failure.kind is FailureKind.TRANSIENT
     assert queue.label(*works[0]).ok
     again = queue.label(asked, folder)  # asked for again it gets a job of its own
     assert again.ok
