@@ -71,7 +71,9 @@ def queue() -> list[str]:
 def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(cluster: Path, tmp_path: Path) -> None:
     path = write_sleepy(tmp_path, seconds=3600.0)
     text = path.read_text().replace("[label]\n", '[label]\nscheduler = "slurm"\n')
-    path.write_text(text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\narrays = false\n")
+    path.write_text(
+        text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\narrays = false\n"
+    )
     driver = start("run", "toy.toml", cwd=tmp_path)
     until = time.monotonic() + 300
     while len(queue()) < 2 and time.monotonic() < until:
