@@ -1,7 +1,7 @@
 """Which hops of an ordering deserve a band, and which of their barriers is E_b.
 
 **What E_b is.** A hop's crossing barrier is the saddle above the *lower* of its two end points,
-max(forward, backward): on a path that crosses the cell a hop is met from both sides. By rule:
+the band's highest image above its lowest: on a path that crosses the cell a hop is met from both sides. By rule:
 
 - `bottleneck` (default): the barrier that must be crossed to percolate in at least one direction. The
   network of all mobile sites gets bond-valence estimates; the easiest percolating path (minimax) is found;
@@ -39,10 +39,12 @@ class HopRecord(BaseModel):
 
 
 def crossing_barrier(hop: Hop) -> float:
-    """The saddle above the lower end point (eV)."""
-    assert hop.forward_eV is not None
-    assert hop.backward_eV is not None
-    return max(hop.forward_eV, hop.backward_eV)
+    """The highest image above the lowest one (eV): what an ion climbs that goes this way and comes back.
+
+    Mostly the lowest image is an end point, and this is max(forward, backward). Where the path dips below both of its
+    ends, the ion rests in the dip, and has to leave that.
+    """
+    return max(hop.path_eV) - min(hop.path_eV)
 
 
 def saddle_is_end_point(hop: Hop) -> bool:
