@@ -23,8 +23,6 @@ def count(query: str, at_least: int) -> Condition:
     return lambda ledger: ledger.execute(query).fetchone()[0] >= at_least
 
 
-#: Twelve labels: enough for the last retrainings to recalibrate their sigmas.
-ROUNDS = 4
 #: Moments by what the ledger says at the time: after a proposal, in a label, before and after retraining.
 MOMENTS: dict[str, Condition] = {
     "proposals committed": count("SELECT count(*) FROM proposals", 1),
@@ -89,7 +87,7 @@ def content(ledger: Path) -> dict[str, list[tuple[object, ...]]]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    write_toy(folder, ROUNDS)
+    write_toy(folder)
     finish(start("run", "toy.toml", cwd=folder))
     return content(folder / "toy" / "ledger.sqlite")
 
@@ -97,7 +95,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tu
 def test_killed_at_many_moments_ends_like_an_uninterrupted_campaign(
     tmp_path: Path, uninterrupted: dict[str, list[tuple[object, ...]]]
 ) -> None:
-    write_toy(tmp_path, ROUNDS)
+    write_toy(tmp_path)
     ledger = tmp_path / "toy" / "ledger.sqlite"
     killed = 0
     process = start("run", "toy.toml", cwd=tmp_path)
