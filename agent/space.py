@@ -192,6 +192,7 @@ def build_space(host: Host, config: SpaceConfig | None = None) -> Space:
             does not fit the host.
     """
     config = config or SpaceConfig()
+    _check_host_element(host, config)
     size = count_candidates(host, config)
     rules = list(config.filters)
     if not any(isinstance(rule, ChargeBalance) for rule in rules):  # what cannot be neutral cannot be built
@@ -228,6 +229,15 @@ def count_candidates(host: Host, config: SpaceConfig) -> int:
     return sum(
         comb(n, len(pattern) - 1) * len(_assignments(pattern[1:])) for pattern in config.generator.patterns(host)
     )
+
+
+def _check_host_element(host: Host, config: SpaceConfig) -> None:
+    """The element that keeps the rest of the sites cannot be one of the dopants too."""
+    if host.substituted in config.candidates and any(rest for rest, *_ in config.generator.patterns(host)):
+        raise ValueError(
+            f"space.candidates: {host.substituted} keeps the sites of {host.name} that no dopant takes, so it cannot be "
+            "a dopant too; leave it out"
+        )
 
 
 def _generated(config: SpaceConfig, size: int) -> str:

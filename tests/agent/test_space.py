@@ -151,6 +151,7 @@ def test_without_a_charge_filter_only_what_can_be_neutral_is_kept():
         ({"generator": {"kind": "proportions", "types": ["9-9"]}}, "not one of"),
         ({"candidates": ["Sn", "Sn"]}, "listed twice"),
         ({"candidates": ["Sn", "Qq"]}, "not an element"),
+        ({"candidates": ["Sn", "Ge", "Ti", "Hf", "Zr"]}, "Zr keeps the sites of nzsp"),
         ({"candidate": ["Sn"]}, "candidate"),
     ],
 )
