@@ -35,7 +35,11 @@ def test_descriptors_are_means_over_the_substituted_sublattice() -> None:
     assert entropy == pytest.approx(1.5 * math.log(2))
 
 
-@given(st.lists(st.sampled_from(["Sn", "Hf", "Ti", "Ge", "Sc", "Nb"]), min_size=1, max_size=6))
+#: Up to six dopants that four more Na per cell than the host's twelve can balance; it has no sites for a fifth.
+DOPANTS = st.lists(st.sampled_from(["Sn", "Hf", "Ti", "Ge", "Sc", "Nb"]), min_size=1, max_size=6)
+
+
+@given(DOPANTS.filter(lambda drawn: drawn.count("Sc") - drawn.count("Nb") <= 4))
 def test_a_composition_and_its_formula_are_the_same_occupation(dopants: list[str]) -> None:
     composition = Composition.of(NZSP, {element: dopants.count(element) for element in dopants})
     written = read_formula(composition.formula(NZSP), NZSP)
