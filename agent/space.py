@@ -235,8 +235,8 @@ def _check_host_element(host: Host, config: SpaceConfig) -> None:
     """The element that keeps the rest of the sites cannot be one of the dopants too."""
     if host.substituted in config.candidates and any(rest for rest, *_ in config.generator.patterns(host)):
         raise ValueError(
-            f"space.candidates: {host.substituted} keeps the sites of {host.name} that no dopant takes, so it cannot be "
-            "a dopant too; leave it out"
+            f"space.candidates: {host.substituted} keeps the sites of {host.name} that no dopant takes, so it cannot "
+            "be a dopant too; leave it out"
         )
 
 
