@@ -117,6 +117,7 @@ def test_a_tuned_model_is_a_calculator_and_never_changes_under_its_name(tmp_path
     assert np.isfinite(atoms.get_potential_energy())
 
 
+@pytest.mark.slow
 def test_moments_are_learned_where_the_frames_have_them(tmp_path):
     """Iron-like moments on copper frames: CHGNet, which knows copper as unmagnetic, moves towards them."""
     frames = emt_frames(10)

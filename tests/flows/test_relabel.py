@@ -45,6 +45,7 @@ def query(folder: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
         return connection.execute(sql, values).fetchall()
 
 
+@pytest.mark.slow
 def test_fallback_labels_come_first_and_keep_their_fidelity(up: Path) -> None:
     assert {f for (f,) in query(up, "SELECT fidelity FROM labels")} == {"emt-neb"}
     state = query(up, "SELECT state, stop_reason FROM campaigns")

@@ -69,6 +69,7 @@ def test_kills_under_prefect(tmp_path: Path, uninterrupted: tuple[Life, Content]
     check(tmp_path, ledger, expected, 10, doing)
 
 
+@pytest.mark.slow
 def test_one_kill_in_every_phase(tmp_path: Path, uninterrupted: tuple[Life, Content]) -> None:
     """The short form of the above: the first moment of each phase, one after the other in one campaign."""
     whole, expected = uninterrupted

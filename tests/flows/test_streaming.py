@@ -76,6 +76,7 @@ def check_whole(ledger: Path, rounds: int, batch: int) -> None:
     assert len(ranked) == rounds * batch
 
 
+@pytest.mark.slow
 def test_killed_at_many_moments_it_loses_and_repeats_nothing(tmp_path: Path) -> None:
     write_streaming(tmp_path)
     ledger = tmp_path / "toy" / "ledger.sqlite"
@@ -89,6 +90,7 @@ def test_killed_at_many_moments_it_loses_and_repeats_nothing(tmp_path: Path) -> 
     check_whole(ledger, rounds=3, batch=3)
 
 
+@pytest.mark.slow
 def test_ctrl_c_pauses_and_resume_goes_on(tmp_path: Path) -> None:
     write_streaming(tmp_path)
     ledger = tmp_path / "toy" / "ledger.sqlite"
