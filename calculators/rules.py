@@ -1,7 +1,7 @@
 """Which hops of an ordering deserve a band, and which of their barriers is E_b.
 
-**What E_b is.** A hop's crossing barrier is the saddle above the *lower* of its two end points,
-the band's highest image above its lowest: on a path that crosses the cell a hop is met from both sides. By rule:
+**What E_b is.** A hop's crossing barrier is its band's highest image above its lowest: on a path that crosses the
+cell a hop is met from both sides. By rule:
 
 - `bottleneck` (default): the barrier that must be crossed to percolate in at least one direction. The
   network of all mobile sites gets bond-valence estimates; the easiest percolating path (minimax) is found;

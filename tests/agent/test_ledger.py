@@ -527,7 +527,7 @@ def read_everything(path):
 
 
 def open_and_die(url, statement):
-    """Child process: kill itself with SIGKILL before the n-th SQL statement of opening an empty database."""
+    """Child process: kill itself with SIGKILL before the n-th SQL statement of opening a ledger."""
     count = 0
 
     def strike(*_args):

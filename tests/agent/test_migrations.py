@@ -1,21 +1,19 @@
 """Ledgers of older versions, as SQL text written by the ionloop of the time, become today's and lose nothing."""
 
-import os
 import re
-import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from agent import database, migrations
 from agent.ledger import Ledger, LedgerError
 from agent.schema import SCHEMA_VERSION, Base
-from tests.agent.test_ledger import POSTGRES, fork, fresh_postgres_database, url
+from tests.agent.test_ledger import POSTGRES, fork, fresh_postgres_database, open_and_die, url
 
 DATA = Path(__file__).parent / "data"
 __all__ = ["url"]  # the fixture: an empty SQLite file, and an empty PostgreSQL database where there is a server
@@ -106,21 +104,6 @@ def test_a_copy_of_the_file_stays_beside_it(tmp_path):
     kept = copy.stat().st_mtime_ns
     Ledger.open(path).close()
     assert copy.stat().st_mtime_ns == kept, "there is nothing to migrate the second time"
-
-
-def open_and_die(url, statement):
-    """Child process: kill itself with SIGKILL before the n-th SQL statement of opening an old ledger."""
-    count = 0
-
-    def strike(*_args):
-        nonlocal count
-        count += 1
-        if count == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(Engine, "before_cursor_execute", strike)
-    Ledger.open(url)
-    os._exit(0)
 
 
 def test_kill_9_at_every_statement_of_a_migration_leaves_the_old_ledger_or_the_new_one(old):
