@@ -84,17 +84,24 @@ class Terminal:
     def wait_for(self, words: str, limit_s: float = 120.0) -> None:
         deadline = time.monotonic() + limit_s
         while words not in self.text:
-            assert time.monotonic() < deadline, self.text[-2000:]
-            if select.select([self.master], [], [], 0.2)[0]:
-                self.text += os.read(self.master, 1 << 16).decode(errors="replace")
+            assert time.monotonic() < deadline and self._read(), self.text[-2000:]
 
-    def press(self, key: bytes) -> int:
+    def press(self, key: bytes, limit_s: float = 60.0) -> int:
         os.write(self.master, key)
-        code = self.process.wait(60)
-        if select.select([self.master], [], [], 0.5)[0]:
-            self.text += os.read(self.master, 1 << 16).decode(errors="replace")
+        deadline = time.monotonic() + limit_s
+        while self._read():  # to the end: a command whose terminal is full waits for its reader
+            assert time.monotonic() < deadline, self.text[-2000:]
         os.close(self.master)
-        return code
+        return self.process.wait(limit_s)
+
+    def _read(self) -> bool:
+        """Take what the command has written by now; False once it has closed its terminal."""
+        if select.select([self.master], [], [], 0.2)[0]:
+            try:
+                self.text += os.read(self.master, 1 << 16).decode(errors="replace")
+            except OSError:  # Linux: EIO is the end of a terminal that nobody holds open
+                return False
+        return True
 
 
 @pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
