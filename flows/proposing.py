@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.acquisition import Proposal, propose
 from agent.formula import Occupation, descriptor_table
@@ -36,6 +38,18 @@ class Asked:
     @property
     def compositions(self) -> set[int]:
         return {o.composition for o in self.labelled} | {composition for composition, _ in self.pending}
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What a trained classifier of phase purity lets through.
+
+    Attributes:
+        allowed: (n,) of the space's compositions.
+    """
+
+    classifier: PhaseClassifier
+    allowed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -114,26 +128,39 @@ class Proposer:
         candidates = self.candidates
         allowed = np.ones(len(candidates.compositions), dtype=bool)
         allowed[self._edited("exclude")] = False
-        if (classifier := self.phase_classifier()) is not None:
-            allowed &= classifier.allowed(*self._occupations)
+        if (passing := self.passing()) is not None:
+            allowed &= passing.allowed
         return CandidatePool.of(candidates.compositions, candidates.clusters.labels, candidates.orderings, allowed)
 
-    def phase_classifier(self) -> PhaseClassifier | None:
-        """Trained on all outcomes known by now, if only synthesizable compositions are to be proposed."""
+    def passing(self) -> Passing | None:
+        """What may be proposed by all outcomes known by now, if only synthesizable compositions may.
+
+        Trained anew only when an outcome was added or the table was written: several places look within a round.
+        """
         section = self.config.synthesizability
         if not section.only:
             return None
         added = told(self.ledger.events(self._name, OUTCOME_EVENT))
         with as_user_error():
-            return PhaseClassifier.of(section, self.candidates.host, added, self.config.campaign.seed)
+            table = section.table
+            known = (added, table.stat().st_mtime_ns if table is not None and table.is_file() else None)
+            if known not in self._passing:
+                classifier = PhaseClassifier.of(section, self.candidates.host, added, self.config.campaign.seed)
+                self._passing.clear()
+                self._passing[known] = Passing(classifier, classifier.allowed(*self._occupations))
+        return self._passing[known]
 
     def synthesizable(self) -> str:
         """What the classifier lets through, in words; "" without one."""
-        classifier = self.phase_classifier()
-        if classifier is None:
+        if (passing := self.passing()) is None:
             return ""
-        passing, total = int(classifier.allowed(*self._occupations).sum()), len(self.candidates.compositions)
-        return f"; {passing:,} of {total:,} compositions are synthesizable by {classifier}"
+        count, total = int(passing.allowed.sum()), len(self.candidates.compositions)
+        return f"; {count:,} of {total:,} compositions are synthesizable by {passing.classifier}"
+
+    @cached_property
+    def _passing(self) -> dict[Hashable, Passing]:
+        """The newest, under what it was trained on."""
+        return {}
 
     @cached_property
     def _occupations(self) -> tuple[list[Occupation], np.ndarray]:

@@ -1,6 +1,7 @@
 """Outcomes from tables and people, and what a campaign makes of them."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from agent.formula import Occupation, descriptor_table
 from agent.hosts import load_host
 from agent.ledger import Ledger
 from flows import outcomes
+from flows.candidates import build_candidates
 from flows.cli import app
-from flows.config import parse_config
+from flows.config import load_config, parse_config
 from flows.errors import UserError
 from flows.outcomes import PhaseClassifier, SynthesizabilitySection, add_outcome, read_outcomes, told
+from flows.proposing import Proposer
 from flows.screening import screen
 from flows.screening_campaign import candidates_of
 from flows.screening_steps import BarrierStep, SynthesizableStep
@@ -176,18 +179,22 @@ def test_a_screen_can_ask_for_a_single_phase(campaign: Path, tmp_path: Path) -> 
     assert json.loads(SynthesizableStep().model_dump_json())["at_least"] == 0.5
 
 
-def test_a_campaign_proposes_only_what_is_synthesizable(tmp_path: Path) -> None:
-    """End to end on the toy host: everything with silver is called impure, and none of it is proposed."""
-    path = write_toy(tmp_path, rounds=1)
-    table = "formula,outcome\n"
-    for charge, formula in ((1, "Ag"), (2, "Pd"), (2, "Pt")):
+def toy_table() -> str:
+    """Nine alloys of the toy host: those with silver are impure."""
+    lines = ["formula,outcome"]
+    for charge, element in ((1, "Ag"), (2, "Pd"), (2, "Pt")):
         for amount in (0.125, 0.25, 0.375):
             mobile = 4 - (0.625 * 2 + (0.375 - amount) * 3 + charge * amount)
             aluminium = f"Al{0.375 - amount:g}" if amount < 0.375 else ""
-            table += (
-                f"Cu{mobile:g}Ni0.625{aluminium}{formula}{amount:g}Au,{'impure' if formula == 'Ag' else 'pure'}\n"
-            )
-    (tmp_path / "toy-outcomes.csv").write_text(table)
+            outcome = "impure" if element == "Ag" else "pure"
+            lines.append(f"Cu{mobile:g}Ni0.625{aluminium}{element}{amount:g}Au,{outcome}")
+    return "\n".join(lines) + "\n"
+
+
+def test_a_campaign_proposes_only_what_is_synthesizable(tmp_path: Path) -> None:
+    """End to end on the toy host: everything with silver is called impure, and none of it is proposed."""
+    path = write_toy(tmp_path, rounds=1)
+    (tmp_path / "toy-outcomes.csv").write_text(toy_table())
     section = f'\n[synthesizability]\nonly = true\ntable = "{tmp_path}/toy-outcomes.csv"\nclassifier = "tree"\n'
     path.write_text(path.read_text() + section)
     result = ionloop("run", "toy.toml", cwd=tmp_path)
@@ -205,3 +212,31 @@ def test_a_campaign_proposes_only_what_is_synthesizable(tmp_path: Path) -> None:
     space = pd.read_csv(found.folder / "space.csv").composition.map(Composition.from_key)
     everything = [Occupation.of(one) for one in space]
     assert not classifier.allowed(everything, descriptor_table(everything)).all()  # it had something to do
+
+
+def test_the_classifier_is_trained_once_until_there_is_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several places of a round look at the pool; an added outcome or a new table counts at the next look."""
+    path = write_toy(tmp_path)
+    table = tmp_path / "toy-outcomes.csv"
+    table.write_text(toy_table())
+    section = f'\n[synthesizability]\nonly = true\ntable = "{table}"\nclassifier = "tree"\n'
+    path.write_text(path.read_text() + section)
+    config = load_config(path)
+    fits = []
+    of = PhaseClassifier.of
+    monkeypatch.setattr(PhaseClassifier, "of", lambda *args: fits.append(args) or of(*args))
+    ledger = Ledger.open(tmp_path / "ledger.sqlite")
+    ledger.create_campaign("toy", "toy", "toy", 7, {})
+    proposer = Proposer(config, build_candidates(config), ledger)
+    looks = [proposer.pool().allowed for _ in range(3)]
+    assert "3 impure" in proposer.synthesizable()
+    assert len(fits) == 1
+    forbidden = proposer.candidates.compositions[int(np.flatnonzero(looks[0])[0])]
+    add_outcome(ledger, "toy", forbidden.key, proposer.candidates.host, "impure", "", "ada")
+    assert "4 impure" in proposer.synthesizable()
+    assert not proposer.pool().allowed[proposer.candidates.index[forbidden.key]]
+    assert len(fits) == 2
+    table.write_text(toy_table().rpartition("Cu")[0])
+    os.utime(table, ns=(0, 0))  # another time for certain
+    assert "5 pure" in proposer.synthesizable()
+    assert len(fits) == 3
