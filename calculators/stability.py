@@ -18,13 +18,15 @@ class StabilitySettings(BaseModel):
     # How far an atom's mean place over the second half may lie from where it was over the first tenth: less than an
     # O-O distance (2.5 Å), so that an exchange of two oxygen atoms counts.
     shift_limit_A: float = Field(1.5, gt=0)
+    # A shorter run is no test of anything.
+    least_ps: float = Field(1.0, ge=0)
 
 
 class Stability(BaseModel):
     """RMSD of the framework against the start of the trajectory (the relaxed structure).
 
     Attributes:
-        stable: True, False, or None where there is no framework to look at.
+        stable: True, False, or None where nothing can be said: no framework, or too short a run.
         rmsd_A: mean of the RMSD over the second half of the run; by_element_A the same for each element.
         shift_A: largest move of an atom's mean place, and shifted which atom it is (symbol and its number among the
             framework's atoms).
@@ -46,6 +48,8 @@ def framework_stability(moved: Displacements, settings: StabilitySettings | None
     settings = settings or StabilitySettings()
     if not moved.framework:
         return Stability(stable=None, reason=f"no framework: all atoms are {moved.ion}")
+    if moved.length_ps < settings.least_ps - 1e-9:
+        return Stability(stable=None, reason=f"{moved.length_ps:.2f} ps are too short to judge a framework by")
     squares = (moved.framework_A**2).sum(axis=2)
     half, tenth = len(squares) // 2, max(1, len(squares) // 10)
     rmsd = np.sqrt(squares.mean(axis=1))

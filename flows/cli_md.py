@@ -115,7 +115,7 @@ def _table(result: Transport) -> Table:
             reason = run.failure.reason if run.failure else ""
             table.add_row(f"{run.temperature_K:g}", "failed", "", reason, "", "")
             continue
-        framework = {True: "stable", False: "not stable", None: "none"}[run.stability.stable]
+        framework = {True: "stable", False: "not stable", None: run.stability.reason}[run.stability.stable]
         seen = run.diffusion
         table.add_row(
             f"{run.temperature_K:g}",

@@ -96,7 +96,7 @@ def rmsd(result: Transport) -> Figure:
     axis = axes[0]
     runs = [run for run in result.runs if run.stability is not None and run.stability.rmsd_curve_A]
     if not runs:
-        return _empty(figure, axes, "no framework to look at")
+        return _empty(figure, axes, "no framework, or too short a run to judge it by")
     for run, colour in zip(runs, _colours(runs), strict=True):
         seen = run.stability
         assert seen is not None

@@ -224,6 +224,12 @@ def test_one_atom_that_leaves_its_site_is_found():
     assert "moved by 2.00 Å" in found.reason
 
 
+def test_a_run_that_is_too_short_says_nothing_of_a_framework():
+    found = framework_stability(moved(walk(0, frames=20), framework_A=np.zeros((20, 20, 3))))
+    assert (found.stable, found.rmsd_A) == (None, None)
+    assert "0.76 ps are too short" in found.reason
+
+
 def test_without_a_framework_nothing_is_said_of_it():
     found = framework_stability(moved(walk(0, frames=20), framework_A=np.zeros((20, 0, 3))))
     assert found.stable is None
