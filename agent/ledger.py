@@ -131,6 +131,18 @@ class Ledger:
         with self.transaction() as session:
             return session.get(CampaignRow, name)
 
+    def known_campaign(self, name: str) -> CampaignRow:
+        """A campaign that has to be there.
+
+        Raises:
+            LedgerError: it is not; the message says which are.
+        """
+        row = self.campaign(name)
+        if row is None:
+            known = ", ".join(row.name for row in self.campaigns()) or "none"
+            raise LedgerError(f"the ledger has no campaign {name!r}; it knows: {known}")
+        return row
+
     def campaigns(self) -> Sequence[CampaignRow]:
         with self.transaction() as session:
             return session.scalars(select(CampaignRow).order_by(CampaignRow.created)).all()

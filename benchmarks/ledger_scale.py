@@ -94,7 +94,8 @@ def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> 
 
 def overhead(labels: int, url: str | None, prefect: bool) -> None:
     """Run the campaign and print the overhead per label of each round."""
-    from flows.session import ledger_target, run_campaign
+    from flows.found import ledger_target
+    from flows.session import run_campaign
 
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as name:

@@ -17,8 +17,8 @@ from agent.hosts import load_host
 from agent.ledger import Ledger
 from agent.space import SpaceConfig, build_space
 from flows.config import parse_config
+from flows.found import find_campaign
 from flows.search import PREDICTIONS_FILE, Atlas, Query, write_predictions
-from flows.session import find_campaign
 
 
 def main() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from ase import Atoms  # NumPy and ASE are imported where they work: who reads a ledger waits for neither
 
 #: Decimal places (Å) to which positions and cells enter a content address: far below any physical difference,
 #: far above the noise of a JSON round trip or another machine's arithmetic.
@@ -40,18 +41,20 @@ class Structure(BaseModel):
         charges = atoms.get_initial_charges()
         return cls(
             numbers=atoms.numbers.tolist(),
-            cell_A=np.asarray(atoms.cell).tolist(),
+            cell_A=atoms.cell.array.tolist(),
             positions_A=atoms.positions.tolist(),
             charges_e=charges.tolist() if charges.any() else [],
             sites=[str(name) for name in atoms.arrays["site"]] if "site" in atoms.arrays else [],
         )
 
     def to_atoms(self) -> Atoms:
+        from ase import Atoms
+
         atoms = Atoms(self.numbers, positions=self.positions_A, cell=self.cell_A, pbc=True)
         if self.charges_e:
             atoms.set_initial_charges(self.charges_e)
         if self.sites:
-            atoms.set_array("site", np.array(self.sites))
+            atoms.set_array("site", self.sites)
         return atoms
 
 
@@ -71,6 +74,8 @@ class Work(BaseModel):
 
         The hop rule is one of the settings. Positions and cell are rounded to `KEY_DECIMALS_A`.
         """
+        import numpy as np
+
         structure = self.structure
         content = {
             "numbers": structure.numbers,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,13 @@ class UnknownCalculator(ValueError):
 def names() -> dict[str, str]:
     """Every calculator that can be asked for by name, and where its object (`module:object`) or its file lies."""
     tuned = {name: str(path) for name, path in installed_models().items()}
-    return tuned | BUILT_IN | {point.name: point.value for point in entry_points(group=GROUP)}
+    return tuned | BUILT_IN | _plugins()
+
+
+@cache
+def _plugins() -> dict[str, str]:
+    """Installed plug-ins, looked up once: it means reading the metadata of every installed distribution."""
+    return {point.name: point.value for point in entry_points(group=GROUP)}
 
 
 def installed_models() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Optional
@@ -82,7 +83,8 @@ def run(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YAML
 @app.command(rich_help_panel="Campaigns")
 def resume(campaign: CampaignName = None) -> None:
     """Go on with a campaign that was interrupted, killed, or stopped by a rule that has been loosened."""
-    from flows.session import find_campaign, run_campaign
+    from flows.found import find_campaign
+    from flows.session import run_campaign
 
     run_campaign(find_campaign(campaign).config, console)
 
@@ -94,26 +96,41 @@ def status(
 ) -> None:
     """Where a campaign stands: rounds, labels, best so far, failures, budget."""
     from flows import tables
-    from flows.session import find_campaign
+    from flows.found import find_campaign
+    from flows.looks import Status
 
     found = find_campaign(campaign)
     if watch:
         from flows.dashboard import watch as keep_watching
 
-        keep_watching(found.view, console)
+        keep_watching(lambda: found.look(Status.load), found.folder, console)
     else:
-        console.print(tables.status(found.view()))
+        console.print(tables.status(found.look(Status.load)))
         if jobs := found.jobs():
             console.print(f"jobs: {jobs}", markup=False)
 
 
 @app.command(rich_help_panel="Looking at a campaign")
-def history(campaign: CampaignName = None) -> None:
+def history(
+    campaign: CampaignName = None,
+    number: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--round", min=0, help="One round: each composition, and why it was chosen."),
+    ] = None,
+) -> None:
     """What each round proposed, why, and what came of it."""
     from flows import tables
-    from flows.session import find_campaign
+    from flows.found import find_campaign
+    from flows.looks import History
 
-    console.print(tables.history(find_campaign(campaign).view()))
+    found = find_campaign(campaign)
+    if number is None:
+        console.print(tables.history(found.look(History.load)))
+        return
+    view = found.view()
+    if not view.of_round(number):
+        raise UserError(f"--round {number}: no such round yet; `ionloop history {found.folder}` lists them")
+    console.print(tables.acquisitions(view, number))
 
 
 @app.command(rich_help_panel="Looking at a campaign")
@@ -123,9 +140,11 @@ def rank(
 ) -> None:
     """The best compositions at the target fidelity, labelled or predicted."""
     from flows import tables
-    from flows.session import find_campaign
+    from flows.found import find_campaign
+    from flows.looks import Ranking
 
-    console.print(tables.ranking(find_campaign(campaign).view(), top))
+    load = partial(Ranking.load, top=top)
+    console.print(tables.ranking(find_campaign(campaign).look(load)))
 
 
 @app.command(rich_help_panel="Campaigns")
@@ -159,7 +178,7 @@ def export(
 ) -> None:
     """Tables, structures (CIF, POSCAR, extended XYZ), NEB paths, plots and the report, in one folder."""
     from flows.export import export as write
-    from flows.session import find_campaign
+    from flows.found import find_campaign
 
     found = find_campaign(campaign)
     folder = out or found.folder / "export"
@@ -170,8 +189,8 @@ def export(
 @app.command(rich_help_panel="Looking at a campaign")
 def report(campaign: CampaignName = None) -> None:
     """One self-contained HTML page of the campaign."""
+    from flows.found import find_campaign
     from flows.report import write_report
-    from flows.session import find_campaign
 
     found = find_campaign(campaign)
     console.print(f"wrote {write_report(found.view(), found.folder / 'report.html')}")

@@ -40,7 +40,7 @@ def add_label(
 ) -> None:
     """Add a barrier at the target fidelity that was found elsewhere; the next round learns from it."""
     from flows.byhand import add_label as add
-    from flows.session import find_campaign
+    from flows.found import find_campaign
 
     found = find_campaign(campaign)
     key, formula = _composition(found.folder, composition)
@@ -50,7 +50,7 @@ def add_label(
 
 
 def _edit(campaign: str, composition: str, kind: str) -> None:
-    from flows.session import find_campaign
+    from flows.found import find_campaign
 
     found = find_campaign(campaign)
     key, who = _composition(found.folder, composition)[0], getpass.getuser()

@@ -65,9 +65,9 @@ def add_outcome(
 ) -> None:
     """Tell a campaign what came out of the furnace; with synthesizability.only the next round counts it."""
     from agent.hosts import load_host
+    from flows.found import find_campaign
     from flows.outcomes import OUTCOMES
     from flows.outcomes import add_outcome as add
-    from flows.session import find_campaign
 
     found = find_campaign(campaign)
     word = outcome.strip().lower()
@@ -103,8 +103,8 @@ def search(
 
     `ionloop search my-campaign --elements Zr,Hf,Sn --entropy '>=1.5' --eb '<0.4' --out found.csv`
     """
+    from flows.found import find_campaign
     from flows.search import Atlas, Query, write_orderings
-    from flows.session import find_campaign
     from flows.tables import hits as shown
 
     with as_user_error():

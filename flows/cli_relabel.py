@@ -31,6 +31,7 @@ def relabel(
     The orderings become a round of their own in the ledger before anything is computed; killed, `ionloop resume`
     goes on with it.
     """
-    from flows.session import find_campaign, relabel_campaign
+    from flows.found import find_campaign
+    from flows.session import relabel_campaign
 
     relabel_campaign(find_campaign(campaign).config, fidelity, top, console)

@@ -31,9 +31,9 @@ def screen(
     What a step has measured is kept in the campaign's folder: a killed screen goes on where it was, and a screen with
     another rule or after another round measures only what is new.
     """
+    from flows.found import find_campaign
     from flows.screening_campaign import screen_campaign
     from flows.screening_views import table
-    from flows.session import find_campaign
 
     screened, path = screen_campaign(find_campaign(campaign), config, console)
     console.print(table(screened))

@@ -69,8 +69,9 @@ def cancel(
 
     Labels that are done stay; `ionloop resume` goes on later all the same. (Ctrl-C alone lets jobs run on.)
     """
+    from flows.found import find_campaign
     from flows.lock import stop_driver
-    from flows.session import cancel_campaign, find_campaign
+    from flows.session import cancel_campaign
 
     found = find_campaign(campaign)
     if stop_driver(found.folder):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
 
-import numpy as np
+from agent.schema import CampaignRow
+from flows.wording import finite
+from flows.yardsticks import setting
 
-from flows.acquisitions import Attempt
+if TYPE_CHECKING:
+    from flows.acquisitions import Attempt
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,25 @@ def cost_of(name: str, attempts: Sequence[Attempt], force_calls: int) -> Cost:
         lost=states["lost"],
         running=states["running"],
         seconds=float(sum(times)),
-        median_s=float(np.median(times)) if times else None,
+        median_s=float(median(times)) if times else None,
         force_calls=force_calls,
     )
+
+
+def budgets_of(campaign: CampaignRow, labels: int, rounds: int, seconds: float) -> tuple[Budget, ...]:
+    """What the stopping rules allow and what of it is spent, the one nearest to its end first.
+
+    Args:
+        labels: target labels so far.
+        rounds: rounds of acquisition that are done.
+        seconds: time of all attempts (s).
+    """
+    spent = {
+        "max_labels": ("labels", labels),
+        "max_rounds": ("rounds", rounds),
+        "max_calculator_hours": ("calculator hours", seconds / 3600),
+        "max_wall_hours": ("hours", campaign.driven_s / 3600),
+    }
+    limits = {key: finite(setting(campaign.config, "stopping", key)) for key in spent}
+    known = [Budget(*spent[key], limit) for key, limit in limits.items() if limit]
+    return tuple(sorted(known, key=lambda budget: -budget.share))

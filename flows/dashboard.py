@@ -22,8 +22,8 @@ from rich.text import Text
 from agent.ledger import LedgerError
 from flows import tables
 from flows.lock import driver_of
+from flows.looks import Status
 from flows.progress import PROGRESS_FILE
-from flows.view import CampaignView
 from flows.wording import duration
 
 #: Seconds between looks at the ledger.
@@ -33,17 +33,18 @@ EVERY_S = 2.0
 Notes = Sequence[Mapping[str, object]]
 
 
-def watch(load: Callable[[], CampaignView], console: Console, every_s: float = EVERY_S) -> None:
+def watch(load: Callable[[], Status], folder: Path, console: Console, every_s: float = EVERY_S) -> None:
     """Show the campaign until q, Ctrl-C or the end of the input; a database that is away is waited for.
 
     Args:
         load: reads the campaign anew.
+        folder: the campaign's, where its driver leaves notes.
     """
     screen: RenderableType = Text("reading the ledger")
     with keys() as pressed, Live(screen, console=console, screen=True, auto_refresh=False) as live:
         while True:
             try:
-                screen = dashboard(load())
+                screen = dashboard(load(), folder)
             except LedgerError as error:
                 screen = Group(Text(str(error), style="red"), screen)
             live.update(screen, refresh=True)
@@ -51,14 +52,14 @@ def watch(load: Callable[[], CampaignView], console: Console, every_s: float = E
                 return
 
 
-def dashboard(view: CampaignView) -> RenderableType:
+def dashboard(status: Status, folder: Path) -> RenderableType:
     """One screen: where the campaign stands, and what its driver is doing right now."""
-    pid = driver_of(view.folder)
-    notes = read_notes(view.folder) if pid else []
-    parts: list[RenderableType] = [tables.status(view)]
+    pid = driver_of(folder)
+    notes = read_notes(folder) if pid else []
+    parts: list[RenderableType] = [tables.status(status)]
     if notes:
         parts.append(Panel(_doing(notes), title="Now", title_align="left", border_style="cyan", padding=(0, 2)))
-    parts.append(_footer(view, pid))
+    parts.append(_footer(status, folder, pid))
     return Group(*parts)
 
 
@@ -87,11 +88,11 @@ def _doing(notes: Notes) -> Table:
     return grid
 
 
-def _footer(view: CampaignView, pid: int | None) -> Text:
+def _footer(status: Status, folder: Path, pid: int | None) -> Text:
     state = f"driver: pid {pid}" if pid else "no driver on this machine"
-    if not pid and view.campaign.state == "running":
-        state += f"; go on with: ionloop resume {view.folder}"
-    return Text(f" {view.taken:%H:%M:%S} UTC   {state}   q: leave", style="dim")
+    if not pid and status.campaign.state == "running":
+        state += f"; go on with: ionloop resume {folder}"
+    return Text(f" {status.taken:%H:%M:%S} UTC   {state}   q: leave", style="dim")
 
 
 @contextmanager

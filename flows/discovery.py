@@ -9,34 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from flows.acquisitions import Acquisition
+from flows.yardsticks import Reference
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What labelling compositions at random would find: a normal distribution of the target value."""
-
-    mean_eV: float
-    sigma_eV: float
-    source: str  # where it was estimated from, for the legend
-    sample: int | None = None  # labels it was estimated from, if it was
-
-    def best_eV(self, labels: int) -> Floats:
-        """Expected lowest value after 1, 2, ..., `labels` random labels (eV)."""
-        return self.mean_eV + self.sigma_eV * _expected_minimum(labels)
-
-    def best_error_eV(self, labels: int) -> Floats | None:
-        """Standard error of `best_eV`, from the sampling errors of a normal's mean and sigma (eV)."""
-        if self.sample is None:
-            return None
-        variance = 1 / self.sample + _expected_minimum(labels) ** 2 / (2 * (self.sample - 1))
-        return np.asarray(self.sigma_eV * np.sqrt(variance), dtype=np.float64)
-
-    def found(self, labels: int, target_eV: float) -> Floats:
-        """Expected number of random labels at or below the target after 1, 2, ..., `labels` of them."""
-        share = float(ndtr((target_eV - self.mean_eV) / self.sigma_eV))
-        return np.arange(1, labels + 1, dtype=np.float64) * share
 
 
 @dataclass(frozen=True)
@@ -68,6 +43,24 @@ class Discovery:
             target_eV=target_eV,
             reference=reference,
         )
+
+
+def expected_best_eV(reference: Reference, labels: int) -> Floats:
+    """Expected lowest value after 1, 2, ..., `labels` random labels (eV)."""
+    return reference.mean_eV + reference.sigma_eV * _expected_minimum(labels)
+
+
+def expected_best_error_eV(reference: Reference, labels: int) -> Floats | None:
+    """Standard error of `expected_best_eV`, from the sampling errors of a normal's mean and sigma (eV)."""
+    if reference.sample is None:
+        return None
+    variance = 1 / reference.sample + _expected_minimum(labels) ** 2 / (2 * (reference.sample - 1))
+    return np.asarray(reference.sigma_eV * np.sqrt(variance), dtype=np.float64)
+
+
+def expected_found(reference: Reference, labels: int, target_eV: float) -> Floats:
+    """Expected number of random labels at or below the target after 1, 2, ..., `labels` of them."""
+    return np.arange(1, labels + 1, dtype=np.float64) * reference.share(target_eV)
 
 
 def _expected_minimum(draws: int) -> Floats:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.ledger import LedgerError
+from agent.database import LedgerError
 from flows.lock import CampaignBusy
 from flows.server import ServerError, home
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from flows.acquisitions import Acquisition
+from flows.yardsticks import mean_predictor_mae_eV
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +48,7 @@ class Parity:
     @property
     def mean_predictor_mae_eV(self) -> float | None:
         """MAE of predicting each label by the mean of the others: what the model has to beat."""
-        if self.size < 2:
-            return None
-        off = np.abs(self.label_eV - self.label_eV.mean()) * self.size / (self.size - 1)
-        return float(off.mean())
+        return mean_predictor_mae_eV(self.label_eV.tolist())
 
     @cached_property
     def z(self) -> Floats:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calculators.label import Hop
+from flows.discovery import expected_best_error_eV, expected_best_eV, expected_found
 from flows.facts import reference_note
 from flows.view import CampaignView
 from flows.wording import formula_math, number, plural
@@ -45,9 +46,9 @@ def discovery(view: CampaignView) -> Figure:
         )
     best.step(n, curve.best_eV, where="post", color=ACCENT, lw=2.2, label="best so far")
     if curve.reference is not None:
-        expected = curve.reference.best_eV(len(n))
+        expected = expected_best_eV(curve.reference, len(n))
         best.plot(n, expected, color=SECOND, ls="--", lw=1.6, label="random choice, expected")
-        error = curve.reference.best_error_eV(len(n))
+        error = expected_best_error_eV(curve.reference, len(n))
         if error is not None:
             best.fill_between(n, expected - error, expected + error, color=SECOND, alpha=0.12, lw=0)
     if target is not None:
@@ -58,7 +59,7 @@ def discovery(view: CampaignView) -> Figure:
         found = axes[1]
         found.step(n, curve.found, where="post", color=ACCENT, lw=2.2, label="this campaign")
         if curve.reference is not None:
-            expected = curve.reference.found(len(n), target)
+            expected = expected_found(curve.reference, len(n), target)
             found.plot(n, expected, color=SECOND, ls="--", lw=1.6, label="random choice, expected")
         found.set(xlabel="labels", ylabel="compositions found", title=f"Found with $E_b$ ≤ {target:g} eV")
         found.set_ylim(bottom=0)

@@ -133,7 +133,7 @@ def tiles(view: CampaignView) -> list[Tile]:
     if curve.target_eV is not None and len(curve.found):
         note = f"compositions ≤ {curve.target_eV:g} eV"
         if curve.reference is not None:
-            expected = float(curve.reference.found(len(curve.found), curve.target_eV)[-1])
+            expected = curve.reference.share(curve.target_eV) * len(curve.found)
             note += f"; random choice: {expected:.1f} expected"
         made.append(Tile("Found", str(int(curve.found[-1])), note))
     ended = f"{view.spent:,} proposals ended"

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative, sample_colorscale
 
 from calculators.label import Label
+from flows.discovery import expected_best_error_eV, expected_best_eV, expected_found
 from flows.dopants import Dopants
 from flows.plots import ACCENT, GOOD, GRID, INK, MUTED, SECOND
 from flows.view import Acquisition, CampaignView
@@ -28,7 +29,7 @@ def discovery(view: CampaignView) -> go.Figure | None:
     n = np.arange(1, len(curve.value_eV) + 1)
     figure = go.Figure()
     if curve.reference is not None:
-        expected, error = curve.reference.best_eV(len(n)), curve.reference.best_error_eV(len(n))
+        expected, error = expected_best_eV(curve.reference, len(n)), expected_best_error_eV(curve.reference, len(n))
         if error is not None:
             _band(figure, n, expected - error, expected + error)
         figure.add_scatter(
@@ -73,7 +74,7 @@ def found(view: CampaignView) -> go.Figure | None:
     if curve.reference is not None:
         figure.add_scatter(
             x=n,
-            y=curve.reference.found(len(n), curve.target_eV),
+            y=expected_found(curve.reference, len(n), curve.target_eV),
             name="random choice, expected",
             mode="lines",
             line={"color": SECOND, "dash": "dash"},

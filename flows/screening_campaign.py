@@ -13,11 +13,11 @@ from agent.composition import Composition
 from agent.hosts import load_host
 from flows.config import Config, parse_config
 from flows.errors import Paused, UserError, as_user_error
+from flows.found import Found
 from flows.lock import driver_lock
 from flows.progress import Reporter, stage_note
 from flows.screening import Campaign, Candidate, Screened, Step, screen
 from flows.screening_views import write_tables
-from flows.session import Found
 
 #: Where a campaign keeps its screens.
 FOLDER = "screening"

@@ -24,7 +24,7 @@ from agent.ledger import Ledger
 from flows.wording import file_stem
 
 if TYPE_CHECKING:
-    from flows.session import Found
+    from flows.found import Found
 
 #: Mean and sigma of every composition of the space after the newest round; a view, rewritten after each.
 PREDICTIONS_FILE = "predictions.csv"

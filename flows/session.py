@@ -1,17 +1,15 @@
-"""Opening, running and finding campaigns on this machine: what the command line calls."""
+"""Opening, running and ending campaigns on this machine: what the command line calls."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,83 +18,15 @@ from calculators.slurm import SlurmError
 from flows import tables
 from flows.changes import check_changes
 from flows.errors import Paused, UserError, as_user_error
+from flows.found import CONFIG_FILE, ledger_target
 from flows.lock import driver_lock
-from flows.view import CampaignView
+from flows.looks import Ranking
 
 if TYPE_CHECKING:
     from flows.campaign import Campaign
     from flows.config import Config
     from flows.interruption import Interruption
     from flows.stage import Stage
-
-CONFIG_FILE = "config.json"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A campaign on disk. Looking at it needs no more than where its ledger is."""
-
-    folder: Path
-    stored: dict[str, Any]
-
-    @property
-    def config(self) -> Config:
-        """Its configuration. The folder may have been moved: where it lies is where it lies."""
-        from flows.config import parse_config
-
-        here = {"folder": str(self.folder.absolute().parent), "name": self.folder.absolute().name}
-        return parse_config(
-            self.stored | {"campaign": self.stored["campaign"] | here}, str(self.folder / CONFIG_FILE)
-        )
-
-    @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
-        ledger = Ledger.open(ledger_target(self.stored["ledger"]["url"], self.folder))
-        try:
-            yield ledger
-        finally:
-            ledger.close()
-
-    def view(self) -> CampaignView:
-        with self.ledger() as ledger:
-            return CampaignView.load(ledger, self.folder.absolute().name, self.folder)
-
-    def jobs(self) -> str:
-        """What it has in a scheduler's queue, in words; "" if it sends nothing there or nothing is left."""
-        if self.stored.get("label", {}).get("scheduler") != "slurm":
-            return ""
-        from flows.jobs import describe
-
-        with self.ledger() as ledger:
-            return describe(self.config, ledger)
-
-
-def ledger_target(url: str | None, folder: Path) -> str | Path:
-    """What `Ledger.open` takes; `$NAME` in the URL comes from the environment: no file holds a password."""
-    return os.path.expandvars(url) if url else folder / "ledger.sqlite"
-
-
-def find_campaign(name: str | None, root: Path = Path("campaigns")) -> Found:
-    """A campaign by name or folder, or the one touched last.
-
-    Raises:
-        UserError: there is none; the message says which there are.
-    """
-    known = sorted(root.glob(f"*/{CONFIG_FILE}"), key=lambda path: path.stat().st_mtime)
-    if name is None:
-        if not known:
-            raise UserError(f"no campaign in {root}/; start one with `ionloop run CONFIG`")
-        folder = known[-1].parent
-    else:
-        places = [Path(name), root / name]
-        folder = next((place for place in places if (place / CONFIG_FILE).is_file()), Path())
-        if folder == Path():
-            names = ", ".join(path.parent.name for path in known) or "none"
-            raise UserError(f"campaign {name!r}: not a campaign folder, and not in {root}/ (there: {names})")
-    try:
-        return Found(folder, json.loads((folder / CONFIG_FILE).read_text()))
-    except ValueError as error:
-        raise UserError(f"{folder / CONFIG_FILE}: damaged ({error})") from error
 
 
 def run_campaign(config: Config, console: Console) -> None:
@@ -112,8 +42,8 @@ def run_campaign(config: Config, console: Console) -> None:
     with _open_campaign(config, console) as campaign:
         loop = loops[config.loop.mode]
         reason = patiently(lambda: campaign.run(loop), campaign.ledger, campaign.reporter.say)
-        view = campaign.view()
-    console.print(tables.ranking(view, 15))
+        best = Ranking.load(campaign.ledger, campaign.name, top=15)
+    console.print(tables.ranking(best))
     console.print(f"stopped: {reason.text}\nfolder: {config.folder}\nreport: {config.folder / 'report.html'}")
     console.print("history in the Prefect UI: ionloop ui" if config.prefect.enabled else "", end="\n")
 
@@ -143,9 +73,9 @@ def relabel_campaign(config: Config, fidelity: str | None, top: int | None, cons
             return
         patiently(lambda: play_one(campaign, number), campaign.ledger, campaign.reporter.say)
         campaign.ledger.set_campaign_state(campaign.name, before.state, before.stop_reason)
-        view = campaign.view()
+        view, best = campaign.view(), Ranking.load(campaign.ledger, campaign.name, top=15)
     done = [a for a in view.of_round(number) if a.value_eV is not None]
-    console.print(tables.ranking(view, 15))
+    console.print(tables.ranking(best))
     console.print(f"{len(done)} of {len(view.of_round(number))} orderings now have a {fidelity} label")
 
 

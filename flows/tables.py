@@ -16,59 +16,55 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.schema import EventRow
-from flows.facts import outcome
-from flows.view import Acquisition, CampaignView
+from flows.looks import History, Ranking, Running, Status, TargetLabel
 from flows.wording import DASH, duration, energy, finite, number, plural
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flows.view import CampaignView
 
 STATE_COLOUR = {"running": "cyan", "paused": "yellow", "finished": "green", "stopped": "red"}
 OUTCOME_COLOUR = {"converged": "green", "not converged": "yellow", "pending": "dim"}
 SPARK = "▁▂▃▄▅▆▇█"
 
 
-def status(view: CampaignView) -> RenderableType:
+def status(found: Status) -> RenderableType:
     """One screen: where the campaign stands, its best, its model, its failures and its last decisions."""
-    colour = STATE_COLOUR.get(view.campaign.state, "white")
-    title = Text.assemble((view.name, "bold"), "  ", (view.campaign.state, f"bold {colour}"))
-    parts: list[RenderableType] = [_facts(view)]
-    if view.best:
-        parts += [Text(), Text("Best so far", style="bold"), _best(view)]
-    running = [a for a in view.acquisitions if any(attempt.state == "running" for attempt in a.attempts)]
-    if running and view.campaign.state == "running":
-        parts += [Text(), Text("Being labelled", style="bold"), _running(running)]
-    decisions = [event for event in view.events if event.kind == "decision"][-4:]
-    if decisions:
+    campaign = found.campaign
+    colour = STATE_COLOUR.get(campaign.state, "white")
+    title = Text.assemble((campaign.name, "bold"), "  ", (campaign.state, f"bold {colour}"))
+    parts: list[RenderableType] = [_facts(found)]
+    if found.best:
+        parts += [Text(), Text("Best so far", style="bold"), _best(found.best)]
+    if found.running and campaign.state == "running":
+        parts += [Text(), Text("Being labelled", style="bold"), _running(found.running)]
+    if found.decisions:
         parts += [Text(), Text("Last decisions", style="bold")]
-        parts.append(_decisions(decisions))
+        parts.append(_decisions(found.decisions))
     return Panel(Group(*parts), title=title, title_align="left", border_style=colour, padding=(1, 2))
 
 
-def history(view: CampaignView) -> Table:
+def history(found: History) -> Table:
     """One line per round: what it chose, what it found, how good the model was afterwards."""
-    caption = (
-        f"lowest, best: E_b in eV at {view.target_fidelity}; MAE: on labels not seen, eV, and the mean predictor's"
-    )
-    table = _table(title=f"{view.name}: {plural(len(view.rounds), 'round')}", caption=caption)
-    for name in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE / mean", "took"):
-        table.add_column(name, justify="right", no_wrap=True)
+    name, at = found.campaign.name, found.campaign.target_fidelity
+    caption = f"lowest, best: E_b in eV at {at}; MAE: on labels not seen, eV, and the mean predictor's"
+    table = _table(title=f"{name}: {plural(len(found.rounds), 'round')}", caption=caption)
+    for title in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE / mean", "took"):
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     best: float | None = None
-    for row in view.rounds:
-        members = view.of_round(row.number)
-        here = [a for a in members if a.fidelity == view.target_fidelity and a.converged and a.value_eV is not None]
-        lowest = min((a.value_eV for a in here if a.value_eV is not None), default=None)
+    for row, members in found.rounds:
+        lowest = members.lowest_eV
         improved = lowest is not None and (best is None or lowest < best)
         best = lowest if improved else best
         took = (row.ended - row.started).total_seconds() if row.ended else None
-        failed = sum(a.state == "failed" for a in members)
         table.add_row(
             str(row.number),
-            str(len(members)),
-            str(sum(a.value_eV is not None for a in members)),
-            Text(str(failed), style="red" if failed else "dim"),
-            str(len({a.cluster for a in members if a.cluster is not None}) or DASH),
+            str(members.sent),
+            str(members.labels),
+            Text(str(members.failed), style="red" if members.failed else "dim"),
+            str(members.clusters or DASH),
             number(lowest),
             Text(number(best), style="bold green" if improved else ""),
             _against_mean(row.metrics),
@@ -80,6 +76,8 @@ def history(view: CampaignView) -> Table:
 
 def acquisitions(view: CampaignView, round: int) -> Table:
     """What one round chose and why, and what became of it."""
+    from flows.facts import outcome
+
     table = _table(title=f"{view.name}: round {round}")
     table.expand = True
     table.add_column("id", justify="right", style="dim")
@@ -102,20 +100,19 @@ def acquisitions(view: CampaignView, round: int) -> Table:
     return table
 
 
-def ranking(view: CampaignView, top: int = 20) -> Table:
+def ranking(found: Ranking) -> Table:
     """The best compositions at the target fidelity; labels bold, predictions with their sigma."""
-    title = f"{view.name}: ranking at {view.target_fidelity}"
-    table = _table(title=title, caption=_ranking_caption(view, top))
+    title = f"{found.campaign.name}: ranking at {found.campaign.target_fidelity}"
+    table = _table(title=title, caption=_ranking_caption(found))
     table.add_column("#", justify="right", style="dim")
     table.add_column("composition", overflow="fold", ratio=1, min_width=38)
     table.add_column("E_b (eV)", justify="right", no_wrap=True)
     table.add_column("source", no_wrap=True)
     for name in ("cl.", "ord.", "round"):
         table.add_column(name, justify="right")
-    labelled_in = {a.composition: a.round for a in view.at_target}
-    for line in view.ranking[:top]:
+    for line in found.lines:
         label = line.source == "label"
-        labelled = labelled_in.get(line.composition)
+        labelled = found.labelled_in.get(line.composition)
         table.add_row(
             str(line.rank),
             Text(line.formula, style="bold" if label else ""),
@@ -187,65 +184,64 @@ def _against_mean(metrics: Mapping[str, object]) -> Text:
 # --- parts of the status panel ---------------------------------------------------------------------------------
 
 
-def _facts(view: CampaignView) -> Table:
+def _facts(found: Status) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    campaign = view.campaign
+    campaign = found.campaign
     grid.add_row("host", f"{campaign.host}, target fidelity {campaign.target_fidelity}, seed {campaign.seed}")
-    until = campaign.ended or view.taken
+    until = campaign.ended or found.taken
     grid.add_row(
         "time", f"since {campaign.created:%Y-%m-%d %H:%M} UTC, {duration((until - campaign.created).total_seconds())}"
     )
     if campaign.stop_reason:
         grid.add_row("ended", campaign.stop_reason)
-    done = sum(row.state == "done" for row in view.rounds)
-    last = view.rounds[-1].number if view.rounds else None
+    done = sum(row.state == "done" for row in found.rounds)
+    last = found.rounds[-1].number if found.rounds else None
     grid.add_row("rounds", f"{done} done" + ("" if last is None else f", last is round {last}"))
-    grid.add_row("budget", _budget(view))
-    curve = view.discovery
-    if len(curve.value_eV):
-        known = curve.best_eV[curve.best_eV == curve.best_eV]
-        text = f"{len(curve.value_eV):,} at {view.target_fidelity}"
-        if len(known):
-            text += f", best {known[-1]:.3f} eV"
-            text += f"  {sparkline(_thin(known.tolist()))}" if known[-1] < known[0] else ""
+    grid.add_row("budget", _budget(found))
+    if found.labels:
+        best = found.best_so_far_eV
+        text = f"{len(found.labels):,} at {campaign.target_fidelity}"
+        if best:
+            text += f", best {best[-1]:.3f} eV"
+            text += f"  {sparkline(_thin(best))}" if best[-1] < best[0] else ""
         grid.add_row("labels", text)
-        if curve.target_eV is not None:
-            text = f"{plural(int(curve.found[-1]), 'composition')} at or below {curve.target_eV:g} eV"
-            if curve.reference is not None:
-                expected = curve.reference.found(len(curve.found), curve.target_eV)[-1]
+        if found.target_eV is not None:
+            text = f"{plural(found.found, 'composition')} at or below {found.target_eV:g} eV"
+            if found.reference is not None:
+                expected = found.reference.share(found.target_eV) * len(found.labels)
                 text += f" (random choice: {expected:.1f} expected)"
             grid.add_row("found", text)
-    parity = view.parity
-    if parity.size:
-        text = f"MAE {number(parity.mae_eV)} eV before labelling, n = {parity.size}"
-        grid.add_row("model", f"{text} (mean predictor {number(parity.mean_predictor_mae_eV)})")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in view.failures_by_kind.items())
-    grid.add_row("failures", Text(f"{plural(len(view.failed), 'proposal')}; attempts: {kinds or 'none failed'}"))
-    cost = ", ".join(f"{c.calculator} {duration(c.seconds)} in {plural(c.attempts, 'attempt')}" for c in view.costs)
+    if found.mae_eV is not None:
+        text = f"MAE {number(found.mae_eV)} eV before labelling, n = {len(found.errors_eV)}"
+        grid.add_row("model", f"{text} (mean predictor {number(found.mean_predictor_mae_eV)})")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.failures_by_kind.items())
+    grid.add_row("failures", Text(f"{plural(found.failed, 'proposal')}; attempts: {kinds or 'none failed'}"))
+    costs = found.costs.items()
+    cost = ", ".join(f"{name} {duration(seconds)} in {plural(n, 'attempt')}" for name, (n, seconds) in costs)
     grid.add_row("cost", cost or "nothing computed yet")
     return grid
 
 
-def _budget(view: CampaignView) -> RenderableType:
-    if not view.budgets:
-        return f"no limit set; {view.spent:,} proposals ended"
+def _budget(found: Status) -> RenderableType:
+    if not found.budgets:
+        return f"no limit set; {found.ended:,} proposals ended"
     grid = Table.grid(padding=(0, 1))
-    for budget in view.budgets:
+    for budget in found.budgets:
         bar = ProgressBar(total=1.0, completed=budget.share, width=30, complete_style="cyan", finished_style="cyan")
         grid.add_row(bar, str(budget))
     return grid
 
 
-def _best(view: CampaignView, count: int = 5) -> Table:
+def _best(best: Sequence[TargetLabel], count: int = 5) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(justify="right", style="bold green", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_column(style="dim", no_wrap=True)
-    for a in view.best[:count]:
-        cluster = "" if a.cluster is None else f", cluster {a.cluster}"
-        grid.add_row(f"{number(a.value_eV)} eV", a.formula, f"round {a.round}{cluster}")
+    for label in best[:count]:
+        cluster = "" if label.cluster is None else f", cluster {label.cluster}"
+        grid.add_row(f"{number(label.value_eV)} eV", label.formula, f"round {label.round}{cluster}")
     return grid
 
 
@@ -258,11 +254,10 @@ def _decisions(events: Sequence[EventRow]) -> Table:
     return grid
 
 
-def _running(running: Sequence[Acquisition], count: int = 6) -> Table:
+def _running(running: Sequence[Running], count: int = 6) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for a in running[:count]:
-        attempt = a.attempts[-1]
-        grid.add_row(a.formula, attempt.calculator, Text(f"since {attempt.started:%H:%M:%S} UTC", style="dim"))
+    for one in running[:count]:
+        grid.add_row(one.formula, one.calculator, Text(f"since {one.started:%H:%M:%S} UTC", style="dim"))
     if len(running) > count:
         grid.add_row(Text(f"and {len(running) - count} more", style="dim"))
     return grid
@@ -276,11 +271,11 @@ def _thin(values: list[float], most: int = 24) -> list[float]:
     return [values[round(i * step)] for i in range(most)]
 
 
-def _ranking_caption(view: CampaignView, top: int) -> str:
-    if not view.ranking:
+def _ranking_caption(found: Ranking) -> str:
+    if not found.lines:
         return "no round has ended yet, so nothing is ranked"
-    rest = len(view.ranking) - top
-    note = f"after round {view.ranking[0].round}; cl.: cluster, ord.: orderings behind the value"
+    rest = found.total - len(found.lines)
+    note = f"after round {found.lines[0].round}; cl.: cluster, ord.: orderings behind the value"
     return note + (f"\n{rest:,} more in the ledger" if rest > 0 else "")
 
 

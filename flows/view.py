@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ledger import Ledger, LedgerError
+from agent.ledger import Ledger
 from agent.schema import CampaignRow, EventRow, PredictionRow, RoundRow, now
 from calculators.label import Label
 from flows.acquisitions import Acquisition, Attempt, read_acquisitions, read_labels
-from flows.costs import Budget, Cost, cost_of
-from flows.discovery import Discovery, Reference
+from flows.costs import Budget, Cost, budgets_of, cost_of
+from flows.discovery import Discovery
 from flows.parity import Parity
 from flows.wording import finite
+from flows.yardsticks import Reference, reference_of, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ Floats = NDArray[np.float64]
 
 #: So many of the best labels are loaded whole, with their paths.
 BEST_LABELS = 12
-#: Fewer labels than this give no usable estimate of what random choice would find.
-REFERENCE_LABELS = 4
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,7 @@ class CampaignView:
         Raises:
             LedgerError: the ledger has no campaign of this name.
         """
-        campaign = ledger.campaign(name)
-        if campaign is None:
-            known = ", ".join(row.name for row in ledger.campaigns()) or "none"
-            raise LedgerError(f"the ledger has no campaign {name!r}; it knows: {known}")
+        campaign = ledger.known_campaign(name)
         acquisitions = read_acquisitions(ledger, name)
         target = [a for a in acquisitions if a.fidelity == campaign.target_fidelity and a.value_eV is not None]
         best = sorted(target, key=lambda a: (not a.converged, a.value_eV))[:BEST_LABELS]
@@ -117,23 +113,14 @@ class CampaignView:
     @property
     def target_eV(self) -> float | None:
         """The barrier below which a composition counts as found, if the configuration names one."""
-        return finite(_setting(self.campaign.config, "stopping", "target_eV"))
+        return finite(setting(self.campaign.config, "stopping", "target_eV"))
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
         """What the stopping rules allow and what of it is spent, the one nearest to its end first."""
-        spent = {
-            "max_labels": ("labels", len(self.at_target)),
-            "max_rounds": ("rounds", sum(row.state == "done" and row.number > 0 for row in self.rounds)),
-            "max_calculator_hours": ("calculator hours", sum(cost.seconds for cost in self.costs) / 3600),
-            "max_wall_hours": (
-                "hours",
-                self.campaign.driven_s / 3600,
-            ),
-        }
-        limits = {key: finite(_setting(self.campaign.config, "stopping", key)) for key in spent}
-        known = [Budget(*spent[key], limit) for key, limit in limits.items() if limit]
-        return tuple(sorted(known, key=lambda budget: -budget.share))
+        done = sum(row.state == "done" and row.number > 0 for row in self.rounds)
+        seconds = sum(cost.seconds for cost in self.costs)
+        return budgets_of(self.campaign, len(self.at_target), done, seconds)
 
     @property
     def spent(self) -> int:
@@ -157,29 +144,8 @@ class CampaignView:
 
     @cached_property
     def reference(self) -> Reference | None:
-        """What random choice would find, from the labels that were chosen without a model, else from the model.
-
-        None where neither tells: the figures then say so. Normal distributions, hence an estimate.
-        """
-        blind = np.array([a.value_eV for a in self._blind if a.converged], dtype=float)
-        if len(blind) >= REFERENCE_LABELS and blind.std() > 0:
-            source = f"estimated from the {len(blind)} labels chosen without the model"
-            return Reference(float(blind.mean()), float(blind.std(ddof=1)), source, len(blind))
-        for row in reversed(self.rounds):
-            mean, sigma = finite(row.metrics.get("space_mean_eV")), finite(row.metrics.get("space_sigma_eV"))
-            if mean is not None and sigma:
-                return Reference(mean, sigma, f"by the model of round {row.number}, over the whole space")
-        return None
-
-    @property
-    def _blind(self) -> tuple[Acquisition, ...]:
-        """Target labels whose choice no model had a part in: of a random or stratified strategy, or of the time
-        before the first model. With pre-training there is no such time: the cheap fidelity ranks from the start."""
-        if _setting(self.campaign.config, "acquisition", "strategy") in {"random", "stratified"}:
-            return self.at_target
-        if _setting(self.campaign.config, "pretrain", "labels"):
-            return ()
-        return tuple(a for a in self.at_target if a.mean_eV is None)
+        """What random choice would find; None where nothing tells."""
+        return reference_of(self.campaign.config, self.at_target, self.rounds)
 
     @cached_property
     def failures_by_kind(self) -> dict[str, int]:
@@ -227,8 +193,3 @@ def amounts(composition: str) -> dict[str, int]:
     """Sites of the substituted sublattice by element, from a `Composition.key` ("nzsp:Sn1+4.Zr7+4:12")."""
     sites = composition.split(":")[1] if composition.count(":") >= 2 else ""
     return {element: int(count) for element, count in re.findall(r"([A-Z][a-z]?)(\d+)\+", sites)}
-
-
-def _setting(config: Mapping[str, Any], section: str, key: str) -> Any:
-    part = config.get(section)
-    return part.get(key) if isinstance(part, Mapping) else None

@@ -1,11 +1,15 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from agent.ledger import Ledger
 from flows.view import CampaignView
 from tests.flows.synthetic import Spec, fill
+
+T = TypeVar("T")
 
 
 def played(folder: Path, spec: Spec) -> CampaignView:
@@ -18,6 +22,15 @@ def played(folder: Path, spec: Spec) -> CampaignView:
 @pytest.fixture(scope="session")
 def synthetic_view(tmp_path_factory) -> CampaignView:
     return played(tmp_path_factory.mktemp("synthetic"), Spec())
+
+
+def looked(view: CampaignView, load: Callable[[Ledger, str], T]) -> T:
+    """What one of `flows.looks` reads of the campaign behind a view."""
+    ledger = Ledger.open(view.folder / "ledger.sqlite")
+    try:
+        return load(ledger, view.name)
+    finally:
+        ledger.close()
 
 
 EDGES = {

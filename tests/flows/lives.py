@@ -6,6 +6,7 @@ deletes, every process that it starts. A driver can be told to kill itself with 
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -29,6 +30,9 @@ from flows.config import load_config
 from flows.session import run_campaign
 from tests.flows.toy import write_toy
 
+for lazy in ("flows.rounds", "flows.streaming", "flows.candidates", "flows.engines", "flows.stage", "flows.export"):
+    importlib.import_module(lazy)  # what a driver imports when it needs it, their parent does once for all
+
 fork = multiprocessing.get_context("fork")
 Content = dict[str, list[tuple[Any, ...]]]
 
@@ -48,10 +52,11 @@ WATCHED = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "subprocess.Popen"}
 
 @dataclass(frozen=True)
 class Death:
-    """Kill at this step (counted from 1), or so long after it (s)."""
+    """Kill at this step (counted from 1; of this phase, if one is named), or so long after it (s)."""
 
     step: int
     delay_s: float = 0.0
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,13 @@ def _drive(folder: Path, death: Death | None, diary: Path, before: Callable[[], 
             write(doing=doing or phase_of_all_threads())
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def count(phase: str) -> int:
+        return phases.count(phase) if phase else len(phases)
+
     def step(*_args: Any) -> None:
         with lock:
             phases.append(phase_of(sys._getframe(1)))
-            if death is not None and len(phases) == death.step:
+            if death is not None and death.phase in ("", phases[-1]) and count(death.phase) == death.step:
                 if death.delay_s:
                     threading.Timer(death.delay_s, die).start()
                 else:

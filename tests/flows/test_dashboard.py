@@ -18,15 +18,17 @@ from rich.console import Console
 
 from flows.dashboard import dashboard, read_notes
 from flows.lock import driver_lock, driver_of
+from flows.looks import Status
 from flows.progress import PROGRESS_FILE, Reporter
 from flows.view import CampaignView
+from tests.flows.conftest import looked
 from tests.flows.test_kill import MOMENTS, REPOSITORY, kill_when, start
 from tests.flows.toy import write_toy
 
 
 def shown(view: CampaignView, width: int = 100) -> str:
     console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
-    console.print(dashboard(view))
+    console.print(dashboard(looked(view, Status.load), view.folder))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -84,7 +86,8 @@ class Terminal:
     def wait_for(self, words: str, limit_s: float = 120.0) -> None:
         deadline = time.monotonic() + limit_s
         while words not in self.text:
-            assert time.monotonic() < deadline and self._read(), self.text[-2000:]
+            assert time.monotonic() < deadline, self.text[-2000:]
+            assert self._read(), self.text[-2000:]
 
     def press(self, key: bytes, limit_s: float = 60.0) -> int:
         os.write(self.master, key)

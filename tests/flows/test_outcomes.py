@@ -18,12 +18,12 @@ from flows.candidates import build_candidates
 from flows.cli import app
 from flows.config import load_config, parse_config
 from flows.errors import UserError
+from flows.found import find_campaign
 from flows.outcomes import PhaseClassifier, SynthesizabilitySection, add_outcome, read_outcomes, told
 from flows.proposing import Proposer
 from flows.screening import screen
 from flows.screening_campaign import candidates_of
 from flows.screening_steps import BarrierStep, SynthesizableStep
-from flows.session import find_campaign
 from flows.synthesizability import compare, predict, write
 from tests.flows.conftest import played
 from tests.flows.synthetic import Spec

@@ -17,12 +17,12 @@ from calculators.label import FailureKind
 from flows.cli import app
 from flows.config import parse_config
 from flows.errors import ConfigError, UserError
+from flows.found import Found, find_campaign
 from flows.report import render
 from flows.screening import Candidate, Measurement, Step, screen
 from flows.screening_campaign import candidates_of, with_section
 from flows.screening_steps import BarrierStep, ClusterStep
 from flows.screening_views import csv_rows
-from flows.session import Found, find_campaign
 from tests.flows.conftest import played
 from tests.flows.synthetic import Spec
 

@@ -14,8 +14,8 @@ from agent.composition import Composition
 from flows.cli import app
 from flows.config import parse_config
 from flows.errors import UserError
+from flows.found import Found, find_campaign
 from flows.search import Atlas, Query, Range, percentiles, write_predictions
-from flows.session import Found, find_campaign
 from tests.flows.conftest import played
 from tests.flows.synthetic import Spec
 

@@ -1,9 +1,12 @@
 import io
+from functools import partial
 
 import pytest
 from rich.console import Console
 
 from flows import tables
+from flows.looks import History, Ranking, Status
+from tests.flows.conftest import looked
 
 
 def shown(renderable, width=100):
@@ -15,7 +18,7 @@ def shown(renderable, width=100):
 
 
 def test_status_tells_the_state_and_the_comparison(synthetic_view):
-    text = shown(tables.status(synthetic_view))
+    text = shown(tables.status(looked(synthetic_view, Status.load)))
     assert synthetic_view.name in text
     assert "mean predictor" in text
     assert f"{synthetic_view.best[0].value_eV:.3f} eV" in text
@@ -23,13 +26,13 @@ def test_status_tells_the_state_and_the_comparison(synthetic_view):
 
 
 def test_history_has_a_line_per_round(synthetic_view):
-    text = shown(tables.history(synthetic_view))
+    text = shown(tables.history(looked(synthetic_view, History.load)))
     for row in synthetic_view.rounds:
         assert f"\n {row.number:>5}" in text or f"\n{row.number:>6}" in text
 
 
 def test_ranking_shows_the_first_lines_and_says_what_is_left(synthetic_view):
-    text = shown(tables.ranking(synthetic_view, top=5))
+    text = shown(tables.ranking(looked(synthetic_view, partial(Ranking.load, top=5))))
     for line in synthetic_view.ranking[:5]:
         assert line.formula in text
     assert f"{len(synthetic_view.ranking) - 5} more in the ledger" in text
@@ -50,9 +53,9 @@ def test_funnel_names_the_share_kept():
 @pytest.mark.parametrize("width", [60, 100, 160])
 def test_every_edge_fits_every_width(views, width):
     for view in views.values():
-        shown(tables.status(view), width)
-        shown(tables.history(view), width)
-        shown(tables.ranking(view), width)
+        shown(tables.status(looked(view, Status.load)), width)
+        shown(tables.history(looked(view, History.load)), width)
+        shown(tables.ranking(looked(view, Ranking.load)), width)
         shown(tables.acquisitions(view, 1), width)
 
 

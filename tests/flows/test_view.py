@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from agent.ledger import Ledger, LedgerError
 from agent.schema import AttemptRow, LabelRow, ProposalRow
+from flows.discovery import expected_best_error_eV, expected_best_eV, expected_found
 from flows.view import CampaignView, Parity, Reference, amounts
 from tests.flows.synthetic import TARGET, Spec, fill, label
 
@@ -97,14 +98,14 @@ def test_a_fallback_and_a_reused_label_are_named(tmp_path):
 def test_the_random_expectation_is_the_expected_minimum(size):
     reference = Reference(0.3, 0.05, "test")
     draws = norm.rvs(0.3, 0.05, size=(200_000, size), random_state=0)
-    assert reference.best_eV(size)[-1] == pytest.approx(draws.min(axis=1).mean(), abs=4e-4)
+    assert expected_best_eV(reference, size)[-1] == pytest.approx(draws.min(axis=1).mean(), abs=4e-4)
 
 
 def test_the_random_number_found_is_the_share_below_target():
     reference = Reference(0.3, 0.05, "test")
-    assert reference.found(100, 0.3)[-1] == pytest.approx(50)
-    assert reference.best_error_eV(3) is None
-    error = Reference(0.3, 0.05, "test", sample=10).best_error_eV(100)
+    assert expected_found(reference, 100, 0.3)[-1] == pytest.approx(50)
+    assert expected_best_error_eV(reference, 3) is None
+    error = expected_best_error_eV(Reference(0.3, 0.05, "test", sample=10), 100)
     assert error[0] == pytest.approx(0.05 / np.sqrt(10))
     assert (np.diff(error) > 0).all()
 
