@@ -168,7 +168,7 @@ def looks(labels: int, url: str | None, repeats: int = 5) -> None:
         ledger.close()
         stored = {"campaign": {"name": "scale"}, "ledger": {"url": url}}
         (folder / "config.json").write_text(json.dumps(stored))
-        for command in ("version", "status", "history", "rank"):
+        for command in ("status", "history", "rank"):
             wall, cpu = zip(*(_timed(command, folder) for _ in range(repeats)), strict=True)
             least = f"{min(wall):.2f} s wall, {min(cpu):.2f} s CPU"
             print(f"ionloop {command:8} at {labels} labels: least of {repeats}: {least}", flush=True)
@@ -176,8 +176,7 @@ def looks(labels: int, url: str | None, repeats: int = 5) -> None:
 
 def _timed(command: str, folder: Path) -> tuple[float, float]:
     """Wall and CPU seconds of one command, from its start to its end."""
-    arguments = [] if command == "version" else [str(folder)]
-    line = [sys.executable, "-c", "from flows.cli import main; main()", command, *arguments]
+    line = [sys.executable, "-c", "from flows.cli import main; main()", command, str(folder)]
     start = time.perf_counter()
     process = subprocess.Popen(line, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

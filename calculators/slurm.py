@@ -26,10 +26,9 @@ from calculators.slurm_jobs import (
     ENDINGS,
     Job,
     JobState,
-    Queue,
+    QueueWatch,
     SlurmError,
     candidates,
-    look,
     record,
     saved_job,
     slurm,
@@ -56,11 +55,12 @@ class SlurmQueue:
 
     Args:
         options: what every job asks for.
-        poll_s: seconds between looks at the queue while waiting.
+        poll_s: seconds between looks at the queue while waiting, which all the labels of this driver share.
     """
 
     def __init__(self, options: SlurmOptions | None = None, poll_s: float = 30.0) -> None:
         self.options, self.poll_s = options or SlurmOptions(), poll_s
+        self._watch = QueueWatch(poll_s)
 
     # -- in
 
@@ -70,17 +70,20 @@ class SlurmQueue:
         Raises:
             SlurmError: sbatch refused it, or the queue cannot be read (then nothing is submitted).
         """
-        key, folder = label_key(work), Path(folder).resolve()
-        state, job = self._find(key, folder)
+        return self._submit_or_attach(work, Path(folder).resolve())[1].id
+
+    def _submit_or_attach(self, work: Work, folder: Path) -> tuple[JobState, Job]:
+        key = label_key(work)
+        state, job = self._find(key, folder, time.monotonic())
         if state is JobState.UNKNOWN:
             raise SlurmError(UNREADABLE)
         if job is None:
             write_json(folder / "request.json", work)
             write_text(folder / "job.sh", label_script(self.options.of(work.calculator), key, folder))
             Job(name=key).save(folder)
-            job = Job(name=key, id=_submit(folder / "job.sh"))
+            state, job = JobState.WAITING, Job(name=key, id=_submit(folder / "job.sh"))
         job.save(folder)
-        return job.id
+        return state, job
 
     def submit_together(
         self, works: Sequence[tuple[Work, Path]], folder: str | Path, running: Mapping[str, int] | None = None
@@ -101,11 +104,12 @@ class SlurmQueue:
         """
         asked = [(work, Path(place).resolve()) for work, place in works]
         asked = [(work, place) for work, place in asked if finished(place, label_key(work)) is None]
-        places = [candidates(label_key(work), place) for work, place in asked]
-        queue = look(job.name for jobs in places for job in jobs) if asked else Queue(True, {})
+        if not asked:
+            return []
+        queue = self._watch.now()
         if not queue.readable:
             raise SlurmError(UNREADABLE)
-        missing = [pair for pair, jobs in zip(asked, places, strict=True) if queue.find(jobs)[1] is None]
+        missing = [pair for pair in asked if queue.find(candidates(label_key(pair[0]), pair[1]))[1] is None]
         ids = []
         for calculator in dict.fromkeys(work.calculator for work, _ in missing):
             mine = [pair for pair in missing if pair[0].calculator == calculator]
@@ -133,13 +137,11 @@ class SlurmQueue:
 
     def look(self, key: str, folder: str | Path | None = None) -> tuple[JobState, str]:
         """State and id of a label's job ("" if there is none). Without its folder only a job of its own is found."""
-        state, job = self._find(key, None if folder is None else Path(folder))
+        state, job = self._find(key, None if folder is None else Path(folder), time.monotonic())
         return state, job.id if job is not None else ""
 
-    @staticmethod
-    def _find(key: str, folder: Path | None) -> tuple[JobState, Job | None]:
-        jobs = candidates(key, folder)
-        return look(job.name for job in jobs).find(jobs)
+    def _find(self, key: str, folder: Path | None, since_s: float) -> tuple[JobState, Job | None]:
+        return self._watch.since(since_s).find(candidates(key, folder))
 
     # -- out
 
@@ -148,21 +150,24 @@ class SlurmQueue:
 
         A queue that cannot be read is no reason to give up: None.
         """
-        key, folder = label_key(work), Path(folder)
+        return self._collect(work, Path(folder), time.monotonic())[0]
+
+    def _collect(self, work: Work, folder: Path, since_s: float) -> tuple[Label | None, JobState]:
+        key = label_key(work)
         label = read_label(folder, key)
-        state, _ = self._find(key, folder)
-        if label is not None and (label.ok or state is JobState.GONE):
-            return label
-        if state is not JobState.GONE:
-            return None
+        if label is not None and label.ok:
+            return label, JobState.GONE
+        state, _ = self._find(key, folder, since_s)
+        if state is not JobState.GONE or label is not None:
+            return (label if state is JobState.GONE else None), state
         job = saved_job(folder)
         ended = record(job.id if job is not None else "").get("JobState", "")
         until = time.monotonic() + GRACE_S
         while time.monotonic() < until and ended in ("COMPLETED", ""):
             time.sleep(0.5)
             if (late := read_label(folder, key)) is not None:
-                return late
-        return _without_result(work, key, folder, ended)
+                return late, state
+        return _without_result(work, key, folder, ended), state
 
     def label(
         self,
@@ -179,17 +184,19 @@ class SlurmQueue:
             Detached: `leave` was set; the job runs on.
         """
         leave = leave or threading.Event()
-        done = finished(Path(folder), label_key(work))
+        folder = Path(folder).resolve()
+        done = finished(folder, label_key(work))
         if done is not None:
             return done
-        job_id, last = self.submit_or_attach(work, folder), None
-        while (label := self.collect(work, folder)) is None:
-            state, _ = self.look(label_key(work), folder)
+        state, job = self._submit_or_attach(work, folder)
+        attached, last, label = time.monotonic(), None, None
+        while label is None:
             if on_event is not None and state is not last:
-                on_event({"stage": "queue", "state": state.value, "job": job_id})
+                on_event({"stage": "queue", "state": state.value, "job": job.id})
             last = state
             if leave.wait(self.poll_s):
-                raise Detached(job_id)
+                raise Detached(job.id)
+            label, state = self._collect(work, folder, attached)
         return label
 
     def cancel(self, work: Work, folder: str | Path | None = None) -> None:

@@ -7,10 +7,14 @@ never *no job*.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -70,7 +74,7 @@ def saved_job(folder: Path) -> Job | None:
 
 @dataclass(frozen=True)
 class Queue:
-    """The queue at one moment: state and id of every job that was asked for. Not `readable`: all unknown."""
+    """The queue at one moment: state and id of each of our jobs, by name and index. Not `readable`: all unknown."""
 
     readable: bool
     jobs: dict[tuple[str, int | None], tuple[JobState, str]]
@@ -85,17 +89,44 @@ class Queue:
         return JobState.GONE, None
 
 
-def look(names: Iterable[str]) -> Queue:
-    """Ask Slurm about all jobs of these names at once."""
-    asked = ",".join(dict.fromkeys(names))
-    done = slurm(["squeue", "--noheader", "--array", "--name", asked, "--format", "%j %K %i %T"])
+def look() -> Queue:
+    """Ask Slurm about all jobs of this user at once."""
+    user = str(os.getuid())
+    done = slurm(["squeue", "--noheader", "--array", "--user", user, "--format", "%i %K %T %j"])
     jobs = {}
     for line in filter(str.strip, done.stdout.splitlines() if done.returncode == 0 else ()):
-        name, index, job_id, state = line.split()
+        job_id, index, state, name = line.split(maxsplit=3)
         known = JobState.RUNNING if state in RUNNING else JobState.WAITING if state in WAITING else None
         if known is not None:
             jobs[name, int(index) if index.isdecimal() else None] = (known, job_id)
     return Queue(done.returncode == 0, jobs)
+
+
+class QueueWatch:
+    """The queue as all the waiting labels of a driver see it: one squeue at a time, shared by whoever asks.
+
+    Args:
+        every_s: how old (s) a look may be that is handed out again.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s = every_s
+        self._lock = threading.Lock()
+        self._begun, self._queue = -inf, Queue(False, {})
+
+    def since(self, moment_s: float) -> Queue:
+        """A look that was begun after this moment (`time.monotonic`): what was submitted before it is in it.
+
+        Of many that ask at the same time one looks, the next one looks for all the others.
+        """
+        with self._lock:
+            begun = time.monotonic()
+            if self._begun < moment_s or begun - self._begun >= self.every_s:
+                self._queue, self._begun = look(), begun
+            return self._queue
+
+    def now(self) -> Queue:
+        return self.since(time.monotonic())
 
 
 def candidates(key: str, folder: Path | None) -> list[Job]:

@@ -19,9 +19,8 @@ from flows.errors import as_user_error
 from flows.labelling import Batching, Engine, Progress
 from flows.places import Interrupted
 
-#: Seconds between looks at the queue for one job: at least, and per job. A look costs the driver about
-#: 25 ms of processor time, so that a hundred jobs at ten seconds each would be half a core (docs/scale.md).
-POLL_S, POLL_S_PER_JOB = 10.0, 0.5
+#: Seconds between looks at the queue: one for all the jobs of a driver.
+POLL_S = 10.0
 
 
 @contextmanager
@@ -35,8 +34,7 @@ def open_engine(config: Config, pool: WorkerPool, interrupted: threading.Event) 
     """
     remote = frozenset(config.label.calculators)
     if config.label.scheduler == "slurm":
-        jobs = sum(config.places[name] for name in config.label.calculators)
-        queue = SlurmQueue(config.slurm, max(POLL_S, POLL_S_PER_JOB * jobs))
+        queue = SlurmQueue(config.slurm, POLL_S)
         yield Dispatch(pool, InJobs(queue, interrupted, config.places), remote)
     elif config.label.scheduler == "dask":
         labels = sum(config.places[name] for name in config.label.calculators)

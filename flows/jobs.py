@@ -35,7 +35,7 @@ def queued_jobs(config: Config, ledger: Ledger) -> list[Job]:
         return []
     folder = config.folder / "labels"
     candidates = {key: slurm_jobs.candidates(key, folder / key) for key in asked}
-    queue = slurm_jobs.look(job.name for jobs in candidates.values() for job in jobs)
+    queue = slurm_jobs.look()
     if not queue.readable:
         raise SlurmError("squeue fails")
     found = {key: queue.find(jobs) for key, jobs in candidates.items()}

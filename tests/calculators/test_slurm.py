@@ -3,11 +3,11 @@ none.
 """
 
 import os
-import shutil
-import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,15 +15,12 @@ from cells import copper_with_vacancy
 
 from calculators.label import FailureKind, Structure, Work
 from calculators.pipeline import label_key
-from calculators.slurm import JobState, SlurmError, SlurmOptions, SlurmQueue
-from calculators.slurm_jobs import Job, saved_job
+from calculators.slurm import Detached, JobState, SlurmError, SlurmOptions, SlurmQueue
+from calculators.slurm_jobs import Job, QueueWatch, saved_job
 from calculators.slurm_script import label_script
+from tests.slurm_node import needs_slurm, slurm_node
 
 HERE = Path(__file__).parent
-needs_slurm = pytest.mark.skipif(
-    not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))) or os.geteuid() != 0,
-    reason="needs root and Debian's slurmctld, slurmd, slurm-client and munge",
-)
 
 
 def work(plugin: str = "Good", **settings) -> Work:
@@ -36,16 +33,8 @@ FAST = {"images": 3, "hop_cutoff_A": 3.0, "relax": "atoms"}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("slurm")
-    done = subprocess.run(
-        ["bash", str(HERE / "slurm_one_node.sh"), str(folder)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    yield folder
-    for daemon in ("slurmctld", "slurmd"):
-        os.kill(int((folder / f"{daemon}.pid").read_text()), signal.SIGTERM)
-    del os.environ["SLURM_CONF"]
+    with slurm_node(tmp_path_factory.mktemp("slurm")) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -163,7 +152,7 @@ def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypa
 def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(tmp_path, monkeypatch):
     works = batch(tmp_path / "labels") + batch(tmp_path / "labels", "Good", 1)
     there = label_key(works[0][0])
-    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"{there} N/A 5 PENDING", sbatch="7")
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"5 N/A PENDING {there}", sbatch="7")
     queue = SlurmQueue(SlurmOptions(by_calculator={"plugins:Good": {"cores": 8}}))
     assert queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2}) == ["7", "7"]
     assert calls().count("sbatch") == 2
@@ -234,6 +223,7 @@ def scheduler_that_answers(folder: Path, monkeypatch, **answers: str):
         (folder / name).write_text(f"#!/bin/sh\necho {name} >> {folder}/calls\necho '{answer}'\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    (folder / "calls").touch()
     return lambda: (folder / "calls").read_text().split()
 
 
@@ -245,6 +235,31 @@ def test_the_script_says_what_was_asked_for(tmp_path):
     for option in wanted:
         assert option in script
     assert script.index("module load x") < script.index("calculators.slurm")
+
+
+def test_all_waiting_labels_share_one_look_at_the_queue(tmp_path, monkeypatch):
+    works = batch(tmp_path / "labels", n=20)
+    there = "\n".join(f"{number} N/A RUNNING {label_key(asked)}" for number, (asked, _) in enumerate(works))
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"99 N/A RUNNING another job\n{there}", sbatch="7")
+    queue, leave, seen = SlurmQueue(poll_s=0.2), threading.Event(), []
+    with ThreadPoolExecutor(len(works)) as threads:
+        waiting = [threads.submit(queue.label, *pair, seen.append, leave) for pair in works]
+        wait_until(lambda: calls().count("squeue") >= 4)
+        leave.set()
+    assert all(isinstance(left.exception(), Detached) for left in waiting)
+    assert [event["state"] for event in seen] == ["running"] * len(works)
+    assert sorted(int(event["job"]) for event in seen) == list(range(len(works)))
+    assert calls().count("squeue") < len(works), "every label looked on its own"
+    assert "sbatch" not in calls()
+
+
+def test_a_look_from_before_a_submission_is_not_believed(tmp_path, monkeypatch):
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="1 N/A PENDING key")
+    watch = QueueWatch(every_s=60.0)
+    assert watch.now() is watch.since(0.0)
+    assert calls().count("squeue") == 1
+    watch.since(time.monotonic())
+    assert calls().count("squeue") == 2
 
 
 def test_a_queue_that_does_not_answer_is_unknown_and_nothing_is_submitted(tmp_path, monkeypatch):

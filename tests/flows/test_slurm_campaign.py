@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,28 +14,17 @@ import pytest
 
 from tests.flows.test_cli import ionloop
 from tests.flows.test_deployment import write_sleepy
-from tests.flows.test_kill import MOMENTS, REPOSITORY, content, finish, kill_when, start
+from tests.flows.test_kill import MOMENTS, content, finish, kill_when, start
 from tests.flows.toy import write_toy
+from tests.slurm_node import needs_slurm, slurm_node
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not all(map(shutil.which, ("slurmctld", "slurmd", "munged", "sbatch"))) or os.geteuid() != 0,
-        reason="needs root and Debian's slurmctld, slurmd, slurm-client and munge",
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_slurm]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "slurm"
-    script = REPOSITORY / "tests" / "calculators" / "slurm_one_node.sh"
-    done = subprocess.run(["bash", str(script), str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-    yield folder
-    for daemon in ("slurmctld", "slurmd"):
-        os.kill(int((folder / f"{daemon}.pid").read_text()), signal.SIGTERM)
+def cluster(tmp_path: Path) -> Iterator[Path]:
+    with slurm_node(tmp_path / "slurm") as folder:
+        yield folder
 
 
 def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
@@ -62,36 +49,54 @@ def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
 
 
 def queue() -> list[str]:
-    done = subprocess.run(
-        ["squeue", "--noheader", "--me", "--format", "%j"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()
+    """Ids of all jobs there are, each element of an array by itself."""
+    asked = ["squeue", "--noheader", "--array", "--format", "%i"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(cluster: Path, tmp_path: Path) -> None:
-    path = write_sleepy(tmp_path, seconds=3600.0)
-    text = path.read_text().replace("[label]\n", '[label]\nscheduler = "slurm"\n')
-    path.write_text(
-        text.replace("enabled = true", "enabled = false") + "\n[slurm]\nmemory_GB = 1.0\narrays = false\n"
-    )
-    driver = start("run", "toy.toml", cwd=tmp_path)
-    until = time.monotonic() + 300
-    while len(queue()) < 2 and time.monotonic() < until:
+def wait_for_jobs(number: int, limit_s: float) -> list[str]:
+    until = time.monotonic() + limit_s
+    while len(queue()) != number:
+        assert time.monotonic() < until, queue()
         time.sleep(0.5)
-    jobs = queue()
-    assert len(jobs) == 2, "as many jobs as there are places"
+    return sorted(queue())
+
+
+def drain_the_node() -> None:
+    """What is submitted from now on waits."""
+    node = subprocess.run(["sinfo", "-h", "-o", "%N"], capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "drained", "jobs"),
+    [
+        pytest.param(False, False, 2, id="as many jobs as there are places"),
+        pytest.param(True, False, 3, id="an array, of which two labels run"),
+        pytest.param(True, True, 3, id="an array that waits"),
+    ],
+)
+def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(
+    cluster: Path, tmp_path: Path, arrays: bool, drained: bool, jobs: int
+) -> None:
+    text = write_sleepy(tmp_path, seconds=3600.0).read_text()
+    text = text.replace("[label]\n", '[label]\nscheduler = "slurm"\n').replace("enabled = true", "enabled = false")
+    text += f"\n[slurm]\nmemory_GB = 1.0\narrays = {json.dumps(arrays)}\n"
+    (tmp_path / "toy.toml").write_text(text)
+    if drained:
+        drain_the_node()
+    driver = start("run", "toy.toml", cwd=tmp_path)
+    sent = wait_for_jobs(jobs, 300)
+    time.sleep(2.0)  # the driver has its places filled
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=120)
     assert driver.returncode == 130, errors.decode()
-    assert sorted(queue()) == sorted(jobs), "a pause lets jobs run on"
+    assert sorted(queue()) == sent, "a pause lets jobs run on"
     shown = ionloop("status", "toy/", cwd=tmp_path)
-    assert "jobs: 2 in the queue" in shown.stdout
+    assert f"jobs: {jobs} in the queue" in shown.stdout
     cancelled = ionloop("cancel", "toy/", cwd=tmp_path)
     assert cancelled.returncode == 0, cancelled.stderr
-    assert cancelled.stdout.count("cancelled job") == 2
-    until = time.monotonic() + 60
-    while queue() and time.monotonic() < until:
-        time.sleep(0.5)
-    assert not queue()
+    assert cancelled.stdout.count("cancelled job") == jobs
+    assert wait_for_jobs(0, 60) == []
     assert "jobs:" not in ionloop("status", "toy/", cwd=tmp_path).stdout
     assert content(tmp_path / "toy" / "ledger.sqlite")["campaign"] == [("cancelled", "cancelled by a person")]
