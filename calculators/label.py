@@ -48,13 +48,14 @@ class Structure(BaseModel):
         )
 
     def to_atoms(self) -> Atoms:
+        import numpy as np
         from ase import Atoms
 
         atoms = Atoms(self.numbers, positions=self.positions_A, cell=self.cell_A, pbc=True)
         if self.charges_e:
             atoms.set_initial_charges(self.charges_e)
         if self.sites:
-            atoms.set_array("site", self.sites)
+            atoms.set_array("site", np.array(self.sites))
         return atoms
 
 

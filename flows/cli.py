@@ -164,11 +164,12 @@ def space(config: Annotated[Path, typer.Argument(help="Configuration, TOML or YA
 @app.command(rich_help_panel="Looking at a campaign")
 def ui(
     port: Annotated[Optional[int], typer.Option(help="Port; default 4200 or a free one.")] = None,  # noqa: UP045
+    host: cli_serve.Host = None,
 ) -> None:
     """Serve the Prefect UI over every campaign of this machine until Ctrl-C."""
     from flows.session import serve_ui
 
-    serve_ui(port, console)
+    serve_ui(port, host, console)
 
 
 @app.command(rich_help_panel="Looking at a campaign")

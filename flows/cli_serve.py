@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -14,10 +14,14 @@ console = Console()
 app = typer.Typer()
 
 Configuration = Annotated[Path, typer.Argument(help="Configuration, TOML or YAML.")]
+Host = Annotated[
+    Optional[str],  # noqa: UP045 (Typer reads this at run time)
+    typer.Option(help="Address to listen on, e.g. 0.0.0.0; default: this machine alone. There is no password."),
+]
 
 
 @app.command(rich_help_panel="Campaigns")
-def serve(config: Configuration) -> None:
+def serve(config: Configuration, host: Host = None) -> None:
     """Offer a campaign in the Prefect UI: start, pause, resume, cancel it there, and change its parameters.
 
     Runs are started by this process, so it has to stay up; the campaign's labels and decisions are in its ledger as
@@ -28,7 +32,7 @@ def serve(config: Configuration) -> None:
     from flows.session import prefect_api
 
     settings = load_config(config)
-    with prefect_api(settings.prefect.port, console):
+    with prefect_api(settings.prefect.port, console, host):
         console.print(f"serving deployment ionloop/{settings.campaign.name}; start it in the UI, or by")
         console.print(f"  prefect deployment run ionloop/{settings.campaign.name}", markup=False)
         serve_deployment(config, settings)

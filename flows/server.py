@@ -1,4 +1,4 @@
-"""A real Prefect server on loopback for people who have configured none.
+"""A real Prefect server for people who have configured none, on loopback unless told otherwise.
 
 The server lives in ionloop's own home folder (SQLite inside), survives until its last user has gone, and is
 started again by whoever comes next. Its users are counted by shared kernel locks, which a kill -9 releases.
@@ -18,11 +18,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import psutil
 
 START_TIMEOUT_S = 300.0
+LOOPBACK = "127.0.0.1"
 
 
 class ServerError(RuntimeError):
@@ -35,14 +37,20 @@ class Server:
 
     pid: int
     port: int
+    host: str = LOOPBACK  # that it listens on
+
+    @property
+    def root_url(self) -> str:
+        host = _reached_by_us(self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def api_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"{self.root_url}/api"
 
     @property
     def ui_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2"
+        return f"{self.root_url}/v2"
 
     def healthy(self) -> bool:
         return psutil.pid_exists(self.pid) and answers(self.api_url)
@@ -60,6 +68,28 @@ def answers(api_url: str, timeout_s: float = 2.0) -> bool:
 def home() -> Path:
     """ionloop's home folder: $IONLOOP_HOME, or ~/.ionloop."""
     return Path(os.environ.get("IONLOOP_HOME", Path.home() / ".ionloop"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _reached_by_us(host: str) -> str:
+    """Where this machine finds a server that listens there, be it on all addresses."""
+    address = _address(host)
+    if address is None or not address.is_unspecified:
+        return host
+    return "::1" if address.version == 6 else LOOPBACK
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address, or None of a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def configured_api_url() -> str | None:
@@ -80,21 +110,27 @@ def quiet_prefect() -> None:
 
 
 @contextmanager
-def local_server(port: int | None = None) -> Iterator[Server]:
+def local_server(port: int | None = None, host: str | None = None) -> Iterator[Server]:
     """Use the home's server, starting it if it does not run; the last user to leave stops it.
 
     Args:
         port: the port to listen on; by default 4200, or a free one if that is taken.
+        host: the address to listen on; by default loopback, or wherever it listens already.
 
     Raises:
-        ServerError: it did not come up within five minutes.
+        ServerError: it did not come up within five minutes, or listens on another address already.
     """
     folder = home() / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "start.lock").open("w") as starting, (folder / "users.lock").open("w") as users:
         fcntl.flock(starting, fcntl.LOCK_EX)  # one starter at a time
         fcntl.flock(users, fcntl.LOCK_SH)
-        server = _running(folder) or _start(folder, port)
+        server = _running(folder) or _start(folder, port, host or LOOPBACK)
+        if host not in (None, server.host):
+            raise ServerError(
+                f"the Prefect server runs already and listens on {server.host}:{server.port}, not on {host}; "
+                "end what uses it (running campaigns, `ionloop ui`) first"
+            )
         fcntl.flock(starting, fcntl.LOCK_UN)
         try:
             yield server
@@ -121,18 +157,18 @@ def _running(folder: Path) -> Server | None:
     return server if server.healthy() else None
 
 
-def _start(folder: Path, port: int | None) -> Server:
-    port = port or _free_port()
+def _start(folder: Path, port: int | None, host: str) -> Server:
+    port = port or _free_port(host)
     environment = os.environ | {
         "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_UI_API_URL": "/api",  # under whatever name the browser has found it, also through a tunnel
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
     environment.pop("PREFECT_API_URL", None)
     log = folder / "server.log"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -142,12 +178,12 @@ def _start(folder: Path, port: int | None) -> Server:
             stderr=output,
             start_new_session=True,  # Ctrl-C in the campaign's terminal is not for the server
         )
-    server = Server(process.pid, port)
+    server = Server(process.pid, port, host)
     deadline = time.monotonic() + START_TIMEOUT_S
     while not answers(server.api_url):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise ServerError(f"the Prefect server did not start on port {port}; its log: {log}")
+            raise ServerError(f"the Prefect server did not start on {host}:{port}; its log: {log}")
         time.sleep(0.2)
     temporary = folder / "server.json.part"
     temporary.write_text(json.dumps(asdict(server)))
@@ -178,13 +214,15 @@ def _gone_is_fine() -> Iterator[None]:
         return
 
 
-def _free_port(preferred: int = 4200) -> int:
+def _free_port(host: str, preferred: int = 4200) -> int:
+    problem: OSError | None = None
     for candidate in (preferred, 0):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", candidate))
-            except OSError:
+                probe.bind((host, candidate))
+            except OSError as error:
+                problem = error
                 continue
             return int(probe.getsockname()[1])
-    raise ServerError("no free port on 127.0.0.1")
+    raise ServerError(f"nothing can listen on {host}: {problem}")

@@ -188,27 +188,39 @@ def _stage(config: Config, interruption: Interruption, console: Console) -> Iter
 
 
 @contextmanager
-def prefect_api(port: int | None, console: Console) -> Iterator[str]:
-    """The Prefect API that the user has set up, or a local server for as long as it is needed."""
+def prefect_api(port: int | None, console: Console, host: str | None = None) -> Iterator[str]:
+    """The Prefect API that the user has set up, or a local server for as long as it is needed.
+
+    Args:
+        host: the address that a local server listens on; whoever asks for more than loopback is warned.
+    """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.server import configured_api_url, local_server
+    from flows.server import configured_api_url, is_loopback, local_server
 
     if (url := configured_api_url()) is not None:
+        if host is not None:
+            raise UserError(f"--host {host}: no server is started, for one is configured ({url})")
         console.print(f"Prefect: {url} (as configured)")
         yield url
         return
     with ExitStack() as stack:
         with console.status("starting a local Prefect server"):
-            server = stack.enter_context(local_server(port))
+            server = stack.enter_context(local_server(port, host))
         console.print(f"Prefect UI: {server.ui_url}")
+        if not is_loopback(server.host):
+            console.print(
+                f"[yellow]warning:[/] the server listens on {server.host}, port {server.port}: whoever reaches this "
+                "machine there can read, start, change and cancel campaigns, without a password",
+                soft_wrap=True,
+            )
         stack.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
         yield server.api_url
 
 
-def serve_ui(port: int | None, console: Console) -> None:
+def serve_ui(port: int | None, host: str | None, console: Console) -> None:
     """Keep the Prefect UI up until Ctrl-C."""
-    with prefect_api(port, console):
+    with prefect_api(port, console, host):
         console.print("press Ctrl-C to leave")
         leave = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore SIGINT

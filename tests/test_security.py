@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -122,16 +123,70 @@ def test_no_default_listens_on_every_interface(package):
     assert not [where for where, value in strings(package) if value in {"0.0.0.0", "::"}]
 
 
+def listening_on(port: int) -> set[str]:
+    """Addresses (hexadecimal, as the kernel writes them) on which something listens at this port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return {line[1].split(":")[0] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "0A"}
+
+
 @pytest.mark.slow
 def test_the_prefect_server_listens_on_loopback_only(tmp_path, monkeypatch):
-    from flows.server import local_server
+    from flows.server import ServerError, local_server
 
     monkeypatch.setenv("IONLOOP_HOME", str(tmp_path))
     with local_server() as server:
-        listening = [
-            line for line in Path("/proc/net/tcp").read_text().splitlines() if f":{server.port:04X} 00000000" in line
-        ]
-        assert listening
-        assert all(line.split()[1].startswith("0100007F:") for line in listening)
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", server.port)) == 0
+        assert listening_on(server.port) == {"0100007F"}
+        with (
+            pytest.raises(ServerError, match=r"listens on 127\.0\.0\.1:\d+, not on 0\.0\.0\.0"),
+            local_server(None, "0.0.0.0"),
+        ):
+            pass
+
+
+@pytest.mark.slow
+def test_a_person_may_tell_it_otherwise_and_is_warned(tmp_path):
+    from flows.server import answers
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli import main; main()",
+        "ui",
+        "--host",
+        "0.0.0.0",
+        "--port",
+        str(port),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "IONLOOP_HOME": str(tmp_path), "COLUMNS": "100"}
+    environment.pop("PREFECT_API_URL", None)
+    ui = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    told = ""
+    while "press Ctrl-C" not in told:
+        line = ui.stdout.readline()
+        assert line, told
+        told += line
+    try:
+        assert listening_on(port) == {"00000000"}
+        assert answers(f"http://127.0.0.1:{port}/api")
+        assert f"Prefect UI: http://127.0.0.1:{port}/v2" in told
+        assert f"warning: the server listens on 0.0.0.0, port {port}: whoever reaches this machine" in told
+    finally:
+        ui.send_signal(signal.SIGINT)
+        assert ui.wait(60) == 0
+    assert not listening_on(port)
+
+
+def test_an_address_that_is_none_of_ours_is_refused(tmp_path):
+    from flows.server import Server, ServerError, is_loopback, local_server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IONLOOP_HOME", str(tmp_path))
+        with pytest.raises(ServerError, match=r"nothing can listen on 192\.0\.2\.1"), local_server(None, "192.0.2.1"):
+            pass
+    assert [is_loopback(host) for host in ("127.0.0.1", "127.1.2.3", "::1", "localhost")] == [True] * 4
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "my-machine")] == [False] * 4
+    assert Server(1, 80, "::").api_url == "http://[::1]:80/api"
+    assert Server(1, 80, "my-machine").ui_url == "http://my-machine:80/v2"
