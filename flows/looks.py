@@ -114,7 +114,7 @@ class Status:
     @cached_property
     def errors_eV(self) -> list[float]:
         """Of the predictions before labelling, absolute."""
-        return [abs(one.mean_eV - one.value_eV) for one in self.labels if finite(one.mean_eV) is not None]
+        return [abs(mean - one.value_eV) for one in self.labels if (mean := finite(one.mean_eV)) is not None]
 
     @property
     def mae_eV(self) -> float | None:
@@ -219,13 +219,15 @@ def _at_target(campaign: CampaignRow) -> tuple[Any, Any]:
     return LabelRow.fidelity == campaign.target_fidelity, LabelRow.value_eV.is_not(None)
 
 
-def _states(name: str) -> Select[Any]:
+def _states(name: str) -> Select[bool, str, int]:
     p = ProposalRow
     groups = (p.round == 0, p.state)
     return select(*groups, func.count()).where(p.campaign == name).group_by(*groups)
 
 
-def _target_labels(campaign: CampaignRow) -> Select[Any]:
+def _target_labels(
+    campaign: CampaignRow,
+) -> Select[int, int, str, str, int | None, float | None, float | None, bool]:
     p, lab = ProposalRow, LabelRow
     return (
         select(p.id, p.round, p.composition, p.formula, p.cluster, p.mean_eV, lab.value_eV, lab.converged)
@@ -235,7 +237,7 @@ def _target_labels(campaign: CampaignRow) -> Select[Any]:
     )
 
 
-def _attempts(name: str) -> Select[Any]:
+def _attempts(name: str) -> Select[str, str, str, int, float | None]:
     a = AttemptRow
     groups = (a.calculator, a.state, a.failure_kind)
     return (
@@ -246,7 +248,7 @@ def _attempts(name: str) -> Select[Any]:
     )
 
 
-def _running(name: str) -> Select[Any]:
+def _running(name: str) -> Select[str, str, datetime]:
     return (
         select(ProposalRow.formula, AttemptRow.calculator, AttemptRow.started)
         .join(ProposalRow, ProposalRow.id == AttemptRow.proposal)
@@ -255,12 +257,12 @@ def _running(name: str) -> Select[Any]:
     )
 
 
-def _decisions(name: str, last: int) -> Select[Any]:
+def _decisions(name: str, last: int) -> Select[EventRow]:
     where = (EventRow.campaign == name, EventRow.kind == "decision")
     return select(EventRow).where(*where).order_by(EventRow.id.desc()).limit(last)
 
 
-def _members(campaign: CampaignRow) -> Select[Any]:
+def _members(campaign: CampaignRow) -> Select[int, int, int, int, int, Any]:
     p, lab = ProposalRow, LabelRow
     found = case((lab.converged & (lab.fidelity == campaign.target_fidelity), lab.value_eV))
     return (
