@@ -4,7 +4,7 @@ stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -229,8 +229,7 @@ class Price(_Filter):
     maximum_usd_per_kg: float = Field(1000.0, gt=0)
 
     def keep(self, block: Block, host: Host) -> Bools:
-        price = block.table({str(n): price_usd_per_kg(str(n)) for n in block.names})
-        return np.asarray((price <= self.maximum_usd_per_kg).all(axis=1))
+        return np.asarray((_of_dopants(block, price_usd_per_kg) <= self.maximum_usd_per_kg).all(axis=1))
 
     def why(self, host: Host) -> str:
         return f"every dopant at most {self.maximum_usd_per_kg:g} USD/kg"
@@ -243,8 +242,7 @@ class Abundance(_Filter):
     minimum_ppm: float = Field(1.0, ge=0)
 
     def keep(self, block: Block, host: Host) -> Bools:
-        ppm = block.table({str(n): crust_abundance_ppm(str(n)) for n in block.names})
-        return np.asarray((ppm >= self.minimum_ppm).all(axis=1))
+        return np.asarray((_of_dopants(block, crust_abundance_ppm) >= self.minimum_ppm).all(axis=1))
 
     def why(self, host: Host) -> str:
         return f"every dopant at least {self.minimum_ppm:g} ppm of the Earth's crust"
@@ -254,6 +252,11 @@ FilterConfig = Annotated[
     ElementExclusion | RadiusMismatch | HostRadius | ChargeBalance | Entropy | Price | Abundance,
     Field(discriminator="name"),
 ]
+
+
+def _of_dopants(block: Block, quantity: Callable[[str], float]) -> Floats:
+    """(n, k) a quantity that depends on the element alone."""
+    return block.table({str(name): quantity(str(name)) for name in block.names})
 
 
 def _radii(block: Block) -> Floats:
