@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from agent.scores import expected_improvement
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Pairs of labels (cheap, dear) that the prior correlation counts as.
 PRIOR_PAIRS = 5
@@ -62,24 +61,6 @@ def gain_per_cost(mean: Floats, sigma: Floats, best: float, fidelities: Sequence
         moved = expected_improvement(mean, rho * sigma, best) - sure
         rows.append((moved + rho**2 * sure) / fidelity.cost)
     return np.array(rows)
-
-
-def choose_fidelity(
-    mean: Floats, sigma: Floats, best: float, fidelities: Sequence[Fidelity], known: NDArray[np.bool_] | None = None
-) -> tuple[Ints, Floats]:
-    """The fidelity (n,) that pays best for each candidate, and what it pays (n,).
-
-    Args:
-        mean, sigma, best, fidelities: as for `gain_per_cost`; the target fidelity comes last and wins ties.
-        known: (fidelities, n) which labels a candidate has already.
-    """
-    if not fidelities:
-        raise ValueError("there is no fidelity to choose from")
-    gain = gain_per_cost(mean, sigma, best, fidelities)
-    if known is not None:
-        gain = np.where(known, -np.inf, gain)
-    chosen = len(fidelities) - 1 - np.argmax(gain[::-1], axis=0)
-    return chosen, gain[chosen, np.arange(len(mean))]
 
 
 def learned_correlation(cheap: Floats, dear: Floats, prior: float = 0.5) -> float:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from agent.acquisition import Proposal
 from agent.ledger import Ledger, NewProposal
 from agent.schema import ProposalRow
 from agent.stopping import Progress, StopReason, should_stop
@@ -103,9 +102,6 @@ class Campaign:
         summary = self.decision(PRETRAINING, rows)
         self.ledger.begin_round(self.name, PRETRAINING, rows, summary)
         self.say(summary)
-
-    def acquisition_rows(self, proposals: list[Proposal]) -> list[NewProposal]:
-        return self.proposer.rows(proposals, self.config.label.calculators[0])
 
     def decision(
         self, number: int, proposals: Sequence[NewProposal | ProposalRow], already: Sequence[ProposalRow] = ()

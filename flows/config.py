@@ -77,6 +77,11 @@ class PretrainSection(Section):
         200, ge=0, le=1_000_000, description="How many cheap labels; 0 leaves the ensemble untrained."
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that labeller.")
+    on_demand: bool = Field(
+        False,
+        description="In later rounds too: a chosen composition gets its cheap label first where that promises more "
+        "per second than the dear one, by the costs and the correlation that the campaign has found.",
+    )
 
 
 class LabelSection(Section):
@@ -190,6 +195,16 @@ class Config(Section):
             raise ValueError(
                 f"acquisition.max_orderings is {self.acquisition.max_orderings}; "
                 f"allowed: up to campaign.orderings ({self.campaign.orderings})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def cheap_labels_on_demand_can_be_had(self) -> Config:
+        if self.pretrain.on_demand and (not self.pretrain.labels or self.loop.mode != "rounds"):
+            raise ValueError("pretrain.on_demand needs pretrain.labels of 1 or more and loop.mode = 'rounds'")
+        if self.pretrain.on_demand and self.pretrain.calculator in self.label.calculators:
+            raise ValueError(
+                f"pretrain.on_demand: {self.pretrain.calculator} is in label.calculators; allowed: another calculator"
             )
         return self
 

@@ -21,6 +21,7 @@ from calculators.registry import find
 from flows.candidates import Candidates
 from flows.config import Config
 from flows.errors import as_user_error
+from flows.fidelities import Fidelities
 from flows.outcomes import EVENT as OUTCOME_EVENT
 from flows.outcomes import PhaseClassifier, told
 
@@ -116,6 +117,21 @@ class Proposer:
         """As the ledger keeps them."""
         return [self._row(proposal, calculator) for proposal in proposals]
 
+    def acquisition_rows(self, proposals: list[Proposal]) -> list[NewProposal]:
+        """The same for the target's calculator, or, on demand, the cheap one where that pays more."""
+        cheap, dear = self.config.pretrain.calculator, self.config.label.calculators[0]
+        on_demand = self.config.pretrain.on_demand
+        known = Fidelities.learned(self.ledger, self._name, cheap, dear) if on_demand else None
+        if known is None:
+            return self.rows(proposals, dear)
+        reasons = zip(proposals, known.cheap_first(proposals), strict=True)
+        return [
+            self._row(replace(proposal, reason=f"{proposal.reason}; {why}"), cheap)
+            if why
+            else self._row(proposal, dear)
+            for proposal, why in reasons
+        ]
+
     def work(self, composition: str, ordering: int, calculator: str) -> Work:
         """What a calculator is asked for."""
         config = self.config
@@ -184,7 +200,10 @@ class Proposer:
         return self.config.campaign.name
 
     def _acquisitions(self) -> list[ProposalRow]:
-        return [p for p in self.ledger.proposals(self._name) if p.round != PRETRAINING]
+        """What was asked for at the target fidelity: a cheap label on demand leaves a composition open."""
+        cheap = self.config.pretrain.calculator if self.config.pretrain.on_demand else None
+        rows = self.ledger.proposals(self._name)
+        return [p for p in rows if p.round != PRETRAINING and p.calculator != cheap]
 
     def _recent(self, count: int) -> list[int]:
         """Compositions of the last `count` proposals and of all that are pending, oldest first."""

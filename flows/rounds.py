@@ -54,7 +54,7 @@ def _propose(campaign: Campaign, number: int) -> None:
         return campaign.propose_pretraining()
     model = campaign.learner.after(number - 1)
     proposals = campaign.proposer.choose(model, _batch(campaign), (number,))
-    rows = campaign.acquisition_rows(proposals)
+    rows = campaign.proposer.acquisition_rows(proposals)
     summary = campaign.decision(number, rows)
     campaign.ledger.begin_round(campaign.name, number, rows, summary)
     campaign.say(summary)

@@ -135,9 +135,8 @@ class _Stream:
         model = self.campaign.learner.after(done[-1]) if done else None
         place = len(self.ledger.proposals(self.name, number))
         window = max(0, self.config.campaign.batch - size)
-        return self.campaign.acquisition_rows(
-            self.campaign.proposer.choose(model, size, (number, place), recent=window)
-        )
+        proposer = self.campaign.proposer
+        return proposer.acquisition_rows(proposer.choose(model, size, (number, place), recent=window))
 
     def _commit(self, rows: list[NewProposal]) -> list[ProposalRow]:
         """Write proposals down before they are sent; what is labelled already does not come back."""
