@@ -1,9 +1,9 @@
-"""Is there a cluster of low barriers? Tao et al. (Matter 8, 102380 (2025), figure 3C) find one, G13, of 18 compositions.
+"""Is there a cluster of low barriers? Tao et al. (Matter 8, 102380 (2025), figure 3C) find one of 18, G13.
 
     python benchmarks/papers_clusters.py
 
-The same question to our space of 994: clusters as in a campaign (20, average linkage, Euclidean distance), barriers by
-bond valence (E_3D, mean of six orderings of every composition, benchmarks/data/nzsp_bvse.csv). Low is below the
+The same question to our space of 994: clusters as in a campaign (20, average linkage, Euclidean distance), barriers
+by bond valence (E_3D, mean of six orderings of every composition, benchmarks/data/nzsp_bvse.csv). Low is below the
 median, so that half of a random cluster is low; p is the chance that so many or more of a random set of that size
 are, times the number of clusters looked at.
 """
