@@ -6,7 +6,7 @@ Every phase of calculators/data/hull_phases.extxyz that comes from no database w
 beside it. For each: space group of the structure; root-mean-square deviation of bond-valence sums from formal
 valences (the global instability index; Brown, Chem. Rev. 109, 6858 (2009): above 0.2 is strained, above about 0.3 was
 seldom determined right), and with --relax what CHGNet's relaxation does: change of volume, energy gained, longest way
-of an atom, and the index of what comes out. A wrong coordinate or cell shows as a volume that is off by more than 8 %,
+of an atom, and the index of what comes out. A wrong coordinate or cell shows as a volume off by more than 8 %,
 or as an atom that leaves its place. `--all` takes every phase, also those from databases and the isostructural ones.
 
 Relaxed energies are those of `ionloop hull`, kept in ionloop's home folder.
