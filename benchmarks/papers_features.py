@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from ase import units
 from scipy.stats import binomtest, fisher_exact
 
 from agent.elements import shannon_radius_A
@@ -71,6 +73,22 @@ def lzsp() -> None:
     except ValueError as error:
         print(f"LZHSTNSP as printed: {error}")
     print(f"LZHSTNSP with twice the amounts: neutral, {read_formula(doubled, host).entropy_R:.3f} R")
+    cells = round(np.linalg.det([[1, 1, -1], [-1, 1, 1], [1, -1, 1]]))
+    print(f"supercell: {cells} primitive cells of 4 Zr sites (stated: 16 Zr sites)")
+    gain = math.log10(math.exp((0.46 - 0.24) / (units.kB * 300)))
+    print(f"E_a 0.46 to 0.24 eV at 300 K with equal prefactors: {gain:.1f} orders of magnitude (stated: three)")
+    ratios = [dft_s / fast_s for _, dft_s, _, fast_s, *_ in TABLE_1]
+    print(f"relaxation by CHGNet instead of DFT: {min(ratios):.0f} to {max(ratios):.0f} times faster")
+
+
+def conductivities() -> None:
+    """Total conductivity (mS/cm) of bulk and grain boundary in series; whose bulk value is which is not stated."""
+    for name, boundary, total in (("ME1", 2.16, 1.30), ("NZSP", 0.29, 0.26)):
+        low, high = (1 / (1 / bulk + 1 / boundary) for bulk in (2.95, 2.98))
+        print(
+            f"{name}: bulk 2.95-2.98 and boundary {boundary} in series {low:.3f}-{high:.3f} (stated total {total:.2f})"
+        )
+    print(f"ME1 over NZSP: boundary {2.16 / 0.29:.1f} times (stated 7.4), total {1.30 / 0.26:.1f} times (stated 5)")
 
 
 def nasicons() -> None:
@@ -106,3 +124,4 @@ def nasicons() -> None:
 if __name__ == "__main__":
     lzsp()
     nasicons()
+    conductivities()
