@@ -85,9 +85,7 @@ def conductivities() -> None:
     """Total conductivity (mS/cm) of bulk and grain boundary in series; whose bulk value is which is not stated."""
     for name, boundary, total in (("ME1", 2.16, 1.30), ("NZSP", 0.29, 0.26)):
         low, high = (1 / (1 / bulk + 1 / boundary) for bulk in (2.95, 2.98))
-        print(
-            f"{name}: bulk 2.95-2.98 and boundary {boundary} in series {low:.3f}-{high:.3f} (stated total {total:.2f})"
-        )
+        print(f"{name}: bulk 2.95-2.98, boundary {boundary}, in series {low:.3f}-{high:.3f} (stated {total:.2f})")
     print(f"ME1 over NZSP: boundary {2.16 / 0.29:.1f} times (stated 7.4), total {1.30 / 0.26:.1f} times (stated 5)")
 
 
