@@ -37,9 +37,12 @@ class BarrierStep(Step):
         median_eV = candidate.campaign.median_eV
         if self.below_median and median_eV is None:
             return Verdict(False, "no converged label yet, so there is no median to be below")
-        if self.below_median and median_eV is not None and value >= median_eV:
-            return Verdict(False, f"E_b {self.shown(value)} is not below the labels' median, {self.shown(median_eV)}")
-        return super().admit(candidate, value)
+        verdict = super().admit(candidate, value)
+        if not self.below_median or median_eV is None or not verdict.kept:
+            return verdict
+        word = "below" if value < median_eV else "not below"
+        text = f"E_b {self.shown(value)} is {word} the labels' median, {self.shown(median_eV)}"
+        return Verdict(value < median_eV, text)
 
 
 class ClusterStep(Step):
