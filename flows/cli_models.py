@@ -44,6 +44,8 @@ def train(
     if report.recalibrated is not None:
         found = report.recalibrated
         console.print(f"cross-validated MAE {found.mae:.4g} {unit} (mean predictor {found.mae_mean:.4g})")
+        if found.mae >= found.mae_mean:
+            console.print("not better than the mean of the data: this model says nothing; give it more data")
 
 
 @app.command(rich_help_panel="By themselves")

@@ -84,6 +84,8 @@ def train(options: TrainOptions, on_epoch: OnEpoch | None = None) -> TrainReport
     if options.folds == 1 or options.folds < 0:
         raise ValueError(f"folds must be 0 or at least 2, got {options.folds}")
     data = read_dataset(options.data, options.target)
+    if np.ptp(data.y) == 0:
+        raise ValueError(f"{options.data}: {data.target} is {data.y[0]:g} in every structure: nothing to learn")
     cheap = read_dataset(options.pretrain) if options.pretrain is not None else None
     structures = data.structures + (cheap.structures if cheap is not None else [])
     names = data.ids + (cheap.ids if cheap is not None else [])

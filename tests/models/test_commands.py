@@ -55,6 +55,17 @@ def test_train_predict(data, tmp_path):
     assert not {"parity.png"} & {path.name for path in (tmp_path / "again").iterdir()}
 
 
+def test_one_value_everywhere_teaches_nothing(data, tmp_path):
+    same = tmp_path / "same"
+    same.mkdir()
+    for number in range(4):
+        (same / f"s{number}.cif").write_text((data / f"s{number}.cif").read_text())
+    (same / "id_prop.csv").write_text("\n".join(f"s{number},0.5" for number in range(4)))
+    with pytest.raises(ValueError, match=r"is 0.5 in every structure: nothing to learn"):
+        train(TrainOptions(same, tmp_path / "model", config=CONFIG))
+    assert not (tmp_path / "model").exists()
+
+
 def test_predict_with_a_released_checkpoint(shared, data, tmp_path):
     path = shared / "reference" / "cgformer" / "model_best-finetune.pth.tar"
     found = predict(path, [data / "s0.cif"], tmp_path / "out.csv")
