@@ -6,10 +6,14 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from flows.cli import main
 from tests.flows.toy import write_toy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,6 +23,22 @@ def ionloop(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "IONLOOP_HOME": str(cwd / "home"), "COLUMNS": "110"}
     command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has everything imported: for commands that end before any work begins."""
+    out, err = StringIO(), StringIO()
+    environment = {"IONLOOP_HOME": str(cwd / "home"), "COLUMNS": "110"}
+    with (
+        chdir(cwd),
+        patch.dict(os.environ, environment),
+        patch.object(sys, "argv", ["ionloop", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    return subprocess.CompletedProcess(arguments, int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -74,7 +94,7 @@ def rows(folder: Path) -> list[tuple[object, ...]]:
 def test_what_may_not_change_between_runs_is_refused(finished: Path) -> None:
     changed = (finished / "toy.toml").read_text().replace("seed = 7", "seed = 8")
     (finished / "changed.toml").write_text(changed)
-    refused(ionloop("run", "changed.toml", cwd=finished), "campaign.seed: 7 -> 8", "campaign.name")
+    refused(here("run", "changed.toml", cwd=finished), "campaign.seed: 7 -> 8", "campaign.name")
 
 
 def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
@@ -83,31 +103,31 @@ def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "toy" / "ledger.sqlite") as ledger:
         ledger.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
         ledger.execute("INSERT INTO meta VALUES ('schema_version', '999')")
-    refused(ionloop("run", "toy.toml", cwd=tmp_path), "newer ionloop", "999")
+    refused(here("run", "toy.toml", cwd=tmp_path), "newer ionloop", "999")
 
 
 def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     refused(ionloop("status", cwd=tmp_path), "no campaign", "ionloop run")
-    refused(ionloop("run", "none.toml", cwd=tmp_path), "none.toml", "ionloop init")
+    refused(here("run", "none.toml", cwd=tmp_path), "none.toml", "ionloop init")
     write_toy(tmp_path)
     text = (tmp_path / "toy.toml").read_text()
     (tmp_path / "a.toml").write_text(
         text.replace('calculators = ["emt"]', 'calculators = ["emtt"]').split("[label.s")[0]
     )
-    refused(ionloop("run", "a.toml", cwd=tmp_path), "emtt", "available", "chgnet")
+    refused(here("run", "a.toml", cwd=tmp_path), "emtt", "available", "chgnet")
     (tmp_path / "b.toml").write_text(text.replace('rule = "easiest"', 'rule = "fastest"'))
-    refused(ionloop("run", "b.toml", cwd=tmp_path), "rule", "easiest")
+    refused(here("run", "b.toml", cwd=tmp_path), "rule", "easiest")
     (tmp_path / "c.toml").write_text(text.replace("window = [1.6, 1.9]", "window = [9, 10]"))
-    refused(ionloop("run", "c.toml", cwd=tmp_path), "charge-balance", "empty")
+    refused(here("run", "c.toml", cwd=tmp_path), "charge-balance", "empty")
     (tmp_path / "d.toml").write_text(text.replace("toy-host.toml", "no-host.toml"))
-    refused(ionloop("run", "d.toml", cwd=tmp_path), "no-host.toml")
+    refused(here("run", "d.toml", cwd=tmp_path), "no-host.toml")
 
 
 def test_bad_structures_get_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.cif").write_text("this is no CIF")
-    refused(ionloop("label", "bad.cif", "--ion", "Na", "--calculator", "emt", cwd=tmp_path), "bad.cif")
+    refused(here("label", "bad.cif", "--ion", "Na", "--calculator", "emt", cwd=tmp_path), "bad.cif")
     (tmp_path / "POSCAR").write_text("Cu\n3.6\n1 0 0\n0 1 0\n0 0 1\nCu\n1\nDirect\n0 0 0\n")
-    refused(ionloop("label", "POSCAR", "--ion", "Na", "--calculator", "emt", cwd=tmp_path), "Na")
+    refused(here("label", "POSCAR", "--ion", "Na", "--calculator", "emt", cwd=tmp_path), "Na")
 
 
 def test_label_by_hand(tmp_path: Path) -> None:

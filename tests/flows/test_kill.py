@@ -23,16 +23,12 @@ def count(query: str, at_least: int) -> Condition:
     return lambda ledger: ledger.execute(query).fetchone()[0] >= at_least
 
 
-#: Moments by what the ledger says at the time: after a proposal, in a label, before and after retraining.
+#: Moments by what the ledger says at the time; fifty others, by what the driver does: test_reliability_kill.py.
 MOMENTS: dict[str, Condition] = {
     "proposals committed": count("SELECT count(*) FROM proposals", 1),
     "first label running": count("SELECT count(*) FROM attempts WHERE state = 'running'", 1),
     "first label committed": count("SELECT count(*) FROM labels", 1),
-    "round labelled, before or in retraining": count("SELECT count(*) FROM labels", 3),
     "round done": count("SELECT count(*) FROM rounds WHERE state = 'done'", 1),
-    "label of round 2 running": count(
-        "SELECT count(*) FROM attempts a JOIN proposals p ON p.id = a.proposal WHERE p.round = 2", 2
-    ),
     "round 2 done": count("SELECT count(*) FROM rounds WHERE state = 'done'", 2),
 }
 
@@ -103,7 +99,7 @@ def test_killed_at_many_moments_ends_like_an_uninterrupted_campaign(
         killed += kill_when(process, ledger, moment)
         process = start("resume", "toy/", cwd=tmp_path)
     finish(process)
-    assert killed >= 5, "the campaign ended before it could be killed often enough to prove anything"
+    assert killed == len(MOMENTS), "the campaign ended before it could be killed often enough to prove anything"
     assert content(ledger) == uninterrupted
     with sqlite3.connect(ledger) as connection:
         succeeded = "SELECT label_key FROM attempts WHERE state = 'succeeded'"

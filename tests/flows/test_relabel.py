@@ -8,22 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.test_cli import ionloop, refused
+from agent.ledger import Ledger
+from flows.config import load_config
+from flows.found import CONFIG_FILE
+from tests.flows.test_cli import here, ionloop, refused
 from tests.flows.test_kill import count, finish, kill_when, start
 from tests.flows.toy import write_toy
 
 ORDERINGS = "SELECT p.composition, p.ordering FROM proposals p WHERE p.round = ? ORDER BY p.composition, p.ordering"
 
 
-@pytest.fixture(scope="module")
-def fallen_back(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished campaign whose dear calculator was down throughout."""
-    folder = tmp_path_factory.mktemp("fallen-back")
+def with_a_dear_calculator(folder: Path) -> Path:
+    """A toy campaign whose target is the dear calculator's, with EMT to fall back on."""
     path = write_toy(folder, rounds=1)
     text = path.read_text().replace('["emt"]', '["tests.flows.dear:dear", "emt"]\nretries = 0')
     settings = text[text.index("[label.settings.emt]") : text.index("[model]")]
     dear = settings.replace("[label.settings.emt]", '[label.settings."tests.flows.dear:dear"]')
     path.write_text(text.replace("[model]", dear + "[model]"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def fallen_back(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished campaign whose dear calculator was down throughout."""
+    folder = tmp_path_factory.mktemp("fallen-back")
+    with_a_dear_calculator(folder)
     (folder / "down").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEAR_DOWN", str(folder / "down"))
@@ -99,7 +108,15 @@ def test_killed_it_is_finished_by_resume(up: Path) -> None:
     assert query(up, "SELECT count(*) FROM proposals WHERE round > 2") == [(0,)]
 
 
-def test_what_cannot_be_relabelled_is_said(up: Path) -> None:
-    refused(ionloop("relabel", "toy", "--fidelity", "vasp", cwd=up), "no calculator gives it", "vasp-neb", "dear-neb")
-    refused(ionloop("relabel", "toy", "--fidelity", "vasp-neb", cwd=up), "cannot run here", "VASP_PP_PATH")
-    refused(ionloop("relabel", "nowhere", cwd=up), "nowhere")
+def test_what_cannot_be_relabelled_is_said(tmp_path: Path) -> None:
+    config = load_config(with_a_dear_calculator(tmp_path))
+    config.folder.mkdir()
+    (config.folder / CONFIG_FILE).write_text(config.model_dump_json())
+    ledger = Ledger.open(f"sqlite:///{config.folder / 'ledger.sqlite'}")
+    ledger.create_campaign("toy", "toy", "dear-neb", 7, config.model_dump(mode="json"))
+    ledger.close()
+    refused(
+        here("relabel", "toy", "--fidelity", "vasp", cwd=tmp_path), "no calculator gives it", "vasp-neb", "dear-neb"
+    )
+    refused(here("relabel", "toy", "--fidelity", "vasp-neb", cwd=tmp_path), "cannot run here", "VASP_PP_PATH")
+    refused(here("relabel", "nowhere", cwd=tmp_path), "nowhere")
