@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from threadpoolctl import threadpool_limits
 
-from agent.acquisition import AcquisitionConfig, propose
+from agent.acquisition import propose
+from agent.acquisition_config import MODEL_FREE, AcquisitionConfig
 from agent.clusters import ClusterConfig, cluster
 from agent.composition import Composition
 from agent.learner import CandidatePool, Observation, Surrogate
 from agent.metrics import Curves
+from agent.standing import Standing
 from agent.surrogates import make_surrogate
 from agent.table import Table
 
@@ -210,7 +212,7 @@ def _campaign(
 ) -> list[int]:
     acquisition = _acquisition(strategy, config.acquisition)
     surrogate = oracle.surrogate(config, seed, factory)
-    needs_model = acquisition.strategy not in ("random", "stratified")
+    needs_model = acquisition.strategy not in MODEL_FREE
     labelled = [oracle.label(i, 0) for i in _initial(oracle, config, rng)[:limit]]
     order = [o.composition for o in labelled]
     # A label of another ordering costs a label too: the order holds its candidate again, and finds nothing
@@ -219,10 +221,8 @@ def _campaign(
         if needs_model:
             oracle.fit(surrogate, labelled)
         batch = min(config.batch, limit - len(order))
-        progress = len(order) / limit
-        chosen = propose(
-            surrogate if needs_model else None, oracle.pool, acquisition, batch, labelled, rng=rng, progress=progress
-        )
+        standing = Standing(labelled, progress=len(order) / limit)
+        chosen = propose(surrogate if needs_model else None, oracle.pool, acquisition, batch, standing, rng)
         if not chosen:
             break
         labelled += [oracle.label(p.index, p.ordering) for p in chosen]
@@ -242,13 +242,13 @@ def _one_shot(
     """The paper's way: label 30 % of every cluster, fit once, then go by the predicted mean."""
     oracle = _Oracle.of(table, groups, factory is not None)
     stratified = AcquisitionConfig(strategy="stratified")
-    first = propose(None, oracle.pool, stratified, max(2, round(ONE_SHOT_SHARE * len(table))), [], rng=rng)
+    first = propose(None, oracle.pool, stratified, max(2, round(ONE_SHOT_SHARE * len(table))), rng=rng)
     labelled = [oracle.label(p.index, 0) for p in first]
     if len(labelled) < limit:
         surrogate = oracle.surrogate(config, seed, factory)
         oracle.fit(surrogate, labelled)
         greedy = AcquisitionConfig(strategy="greedy", diversity="none")
-        rest = propose(surrogate, oracle.pool, greedy, limit - len(labelled), labelled, rng=rng)
+        rest = propose(surrogate, oracle.pool, greedy, limit - len(labelled), Standing(labelled), rng)
         return [o.composition for o in labelled] + [p.index for p in rest]
     return [o.composition for o in labelled][:limit]
 
@@ -259,7 +259,7 @@ def _initial(oracle: _Oracle, config: BacktestConfig, rng: np.random.Generator) 
         order = np.argsort(oracle.table.sign * oracle.table.cheap, kind="stable")
         return [int(i) for i in order[: config.initial]]
     first = AcquisitionConfig(strategy=config.initial_by)
-    return [p.index for p in propose(None, oracle.pool, first, config.initial, [], rng=rng)]
+    return [p.index for p in propose(None, oracle.pool, first, config.initial, rng=rng)]
 
 
 def _acquisition(name: str, base: AcquisitionConfig) -> AcquisitionConfig:

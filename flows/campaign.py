@@ -177,7 +177,7 @@ class Campaign:
             wall_hours=0.0 if row is None else row.driven_s / 3600,
             best_eV=min((o.value_eV for o in asked.labelled), default=None),
             improvement=[r.metrics["improvement"] for r in rounds if "improvement" in r.metrics],
-            candidates_left=int(self.proposer.pool().allowed.sum()) - len(asked.compositions),
+            candidates_left=int(self.proposer.pool().allowed.sum()) - len(asked.orderings),
             outcomes=[a.failure_kind or None for a in ended],
         )
 

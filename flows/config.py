@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from agent.acquisition import AcquisitionConfig
+from agent.acquisition_config import AcquisitionConfig
 from agent.clusters import ClusterConfig
 from agent.ordering import Method
 from agent.space import SpaceConfig

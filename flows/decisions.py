@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.acquisition import MODEL_FREE
+from agent.acquisition_config import MODEL_FREE
 from agent.ledger import NewProposal
 from agent.schema import AttemptRow, ProposalRow
 from calculators.label import Label

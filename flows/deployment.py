@@ -23,7 +23,7 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.runtime import flow_run
 from rich.console import Console
 
-from agent.acquisition import AcquisitionConfig
+from agent.acquisition_config import AcquisitionConfig
 from agent.stopping import StoppingConfig
 from flows.artifacts import PREFECT_ERRORS
 from flows.config import Config, load_config, parse_config

@@ -15,6 +15,7 @@ from agent.formula import Occupation, descriptor_table
 from agent.learner import CandidatePool, Observation
 from agent.ledger import Ledger, NewProposal
 from agent.schema import ProposalRow
+from agent.standing import Standing
 from calculators.label import Work
 from calculators.pipeline import label_key
 from calculators.registry import find
@@ -27,18 +28,6 @@ from flows.outcomes import PhaseClassifier, told
 
 #: The round that labels the cheap fidelity.
 PRETRAINING = 0
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the acquisition rounds have asked for so far."""
-
-    labelled: list[Observation]  # at the target fidelity
-    pending: list[tuple[int, int]]  # (composition, ordering) without a label yet, or ever
-
-    @property
-    def compositions(self) -> set[int]:
-        return {o.composition for o in self.labelled} | {composition for composition, _ in self.pending}
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ class Proposer:
         """Stratified over the clusters, so that the ensemble has seen all of the space at the cheap fidelity."""
         acquisition = self.config.acquisition.model_copy(update={"strategy": "stratified"})
         rng = self.rng(PRETRAINING)
-        return propose(None, self.pool(), acquisition, self.config.pretrain.labels, [], rng=rng)
+        return propose(None, self.pool(), acquisition, self.config.pretrain.labels, rng=rng)
 
     def choose(self, surrogate: Any, size: int, seed: tuple[int, ...], recent: int = 0) -> list[Proposal]:
         """The next `size` proposals, best first.
@@ -87,22 +76,17 @@ class Proposer:
             recent: so many of the last proposals count as part of this batch (for diversity), besides the pending.
         """
         asked = self.asked()
-        proposals = propose(
-            surrogate,
-            self.pool(),
-            self.config.acquisition,
-            size,
-            asked.labelled,
-            asked.pending,
-            self.rng(*seed),
-            progress=self.spent(len(asked.labelled)),
+        standing = replace(
+            asked,
             pinned=self._edited("pin"),
             recent=self._recent(recent) if recent else (),
+            progress=self.spent(len(asked.labelled)),
         )
+        proposals = propose(surrogate, self.pool(), self.config.acquisition, size, standing, self.rng(*seed))
         return proposals if asked.labelled else [self._at_cheap_fidelity(proposal) for proposal in proposals]
 
-    def asked(self) -> Asked:
-        """Target-fidelity labels, and what was asked for without (yet, or ever) giving one."""
+    def asked(self) -> Standing:
+        """Target-fidelity labels, and what the acquisition rounds asked for without (yet, or ever) getting one."""
         index = self.candidates.index
         labelled = [
             Observation(index[p.composition], p.ordering, label.value_eV)
@@ -111,7 +95,7 @@ class Proposer:
         ]
         have = {(o.composition, o.ordering) for o in labelled}
         asked = [(index[p.composition], p.ordering) for p in self._acquisitions()]
-        return Asked(labelled, [pair for pair in asked if pair not in have])
+        return Standing(labelled, [pair for pair in asked if pair not in have])
 
     def rows(self, proposals: list[Proposal], calculator: str) -> list[NewProposal]:
         """As the ledger keeps them."""

@@ -27,7 +27,7 @@ import pandas as pd
 from pymatgen.analysis.bond_valence import BV_PARAMS
 from pymatgen.core import Composition, Element, Lattice
 
-from agent.acquisition import AcquisitionConfig
+from agent.acquisition_config import AcquisitionConfig
 from agent.backtest import BacktestConfig, run_backtest
 from agent.backtest_report import metrics, write_report
 from agent.table import Table, standardised

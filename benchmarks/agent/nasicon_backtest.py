@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from agent.acquisition import AcquisitionConfig
+from agent.acquisition_config import AcquisitionConfig
 from agent.backtest import BacktestConfig, run_backtest
 from agent.backtest_report import metrics, write_report
 from agent.hosts import load_host

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import diversity, scores
-from agent.acquisition import AcquisitionConfig, propose
+from agent.acquisition import propose
+from agent.acquisition_config import AcquisitionConfig
 from agent.composition import Composition
 from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
+from agent.standing import Standing
 
 RNG = np.random.default_rng
 STRATEGIES = ["random", "stratified", "greedy", "max-sigma", "lcb", "ei", "pi", "thompson", "hybrid"]
@@ -65,7 +67,7 @@ def test_every_strategy_with_every_rule_gives_a_valid_batch(strategy, rule):
     assert isinstance(model, Surrogate)
     pending = [(next(i for i in range(60) if i not in {o.composition for o in labelled}), 0)]
     config = AcquisitionConfig(strategy=strategy, diversity=rule)
-    batch = propose(model, pool, config, 5, labelled, pending, RNG(1), progress=0.5)
+    batch = propose(model, pool, config, 5, Standing(labelled, pending, progress=0.5), RNG(1))
     chosen = [p.index for p in batch]
     assert len(set(chosen)) == 5
     assert not set(chosen) & ({o.composition for o in labelled} | {pending[0][0]})
@@ -75,7 +77,7 @@ def test_every_strategy_with_every_rule_gives_a_valid_batch(strategy, rule):
         assert np.isfinite([proposal.mean_eV, proposal.sigma_eV, proposal.score]).all()
         assert 1 <= proposal.rank <= 47
         assert len(proposal.reason) > 10
-    again = propose(model, pool, config, 5, labelled, pending, RNG(1), progress=0.5)
+    again = propose(model, pool, config, 5, Standing(labelled, pending, progress=0.5), RNG(1))
     assert again == batch
 
 
@@ -86,7 +88,9 @@ def test_greedy_takes_the_lowest_means_and_max_sigma_the_largest_sigmas():
     mean, sigma = model.predict(free[:, None], return_std=True)
     for strategy, order in (("greedy", np.argsort(mean)), ("max-sigma", np.argsort(-sigma))):
         config = AcquisitionConfig(strategy=strategy, diversity="none")
-        assert [p.index for p in propose(model, pool, config, 6, labelled, rng=RNG(0))] == free[order[:6]].tolist()
+        assert [p.index for p in propose(model, pool, config, 6, Standing(labelled), RNG(0))] == free[
+            order[:6]
+        ].tolist()
 
 
 def test_hybrid_goes_from_lcb_to_greedy():
@@ -95,7 +99,7 @@ def test_hybrid_goes_from_lcb_to_greedy():
 
     def picks(progress=0.0, **kw):
         config = AcquisitionConfig(diversity="none", **kw)
-        return [p.index for p in propose(model, pool, config, 8, labelled, rng=RNG(0), progress=progress)]
+        return [p.index for p in propose(model, pool, config, 8, Standing(labelled, progress=progress), RNG(0))]
 
     assert picks(strategy="hybrid", kappa=3) == picks(strategy="lcb", kappa=3)
     assert picks(strategy="hybrid", kappa=3, progress=1.0) == picks(strategy="greedy")
@@ -103,7 +107,7 @@ def test_hybrid_goes_from_lcb_to_greedy():
 
 def test_before_any_label_the_first_batch_is_stratified():
     pool, _ = pool_of()
-    batch = propose(None, pool, AcquisitionConfig(), 30, [], rng=RNG(0))
+    batch = propose(None, pool, AcquisitionConfig(), 30, rng=RNG(0))
     share = np.bincount([p.cluster for p in batch], minlength=6) / 30
     expected = np.bincount(pool.clusters, minlength=6) / 60
     assert np.abs(share - expected).max() <= 1 / 30
@@ -115,7 +119,9 @@ def test_stratified_takes_30_percent_of_every_cluster_over_several_rounds():
     pool, _ = pool_of(200, 8)
     labelled = []
     while len(labelled) < 60:
-        batch = propose(None, pool, AcquisitionConfig(strategy="stratified"), 7, labelled, rng=RNG(len(labelled)))
+        batch = propose(
+            None, pool, AcquisitionConfig(strategy="stratified"), 7, Standing(labelled), RNG(len(labelled))
+        )
         labelled += [Observation(p.index, 0, 0.5) for p in batch]
     share = np.bincount(pool.clusters[[o.composition for o in labelled]], minlength=8)
     assert np.abs(share - 0.3 * np.bincount(pool.clusters, minlength=8)).max() <= 1.5
@@ -202,10 +208,10 @@ def test_constraints_and_pins():
     allowed = np.zeros(60, dtype=bool)
     allowed[20:26] = True
     narrow = CandidatePool(pool.compositions, pool.rows, pool.clusters, allowed)
-    batch = propose(model, narrow, AcquisitionConfig(), 10, labelled, rng=RNG(0))
+    batch = propose(model, narrow, AcquisitionConfig(), 10, Standing(labelled), RNG(0))
     assert {p.index for p in batch} == set(range(20, 26)) - {o.composition for o in labelled}
     free = [i for i in range(60) if i not in {o.composition for o in labelled}]
-    pinned = propose(model, pool, AcquisitionConfig(), 4, labelled, rng=RNG(0), pinned=[free[-1], free[-2]])
+    pinned = propose(model, pool, AcquisitionConfig(), 4, Standing(labelled, pinned=[free[-1], free[-2]]), RNG(0))
     assert [p.index for p in pinned][:2] == [free[-1], free[-2]]
     assert pinned[0].reason.startswith("pinned by a person")
     assert len({p.index for p in pinned}) == 4
@@ -214,9 +220,9 @@ def test_constraints_and_pins():
 def test_a_batch_larger_than_what_is_left_is_what_is_left_and_then_nothing():
     pool, features = pool_of(10, 2)
     model, labelled, _ = trained(pool, features, labelled=7)
-    assert len(propose(model, pool, AcquisitionConfig(), 5, labelled, rng=RNG(0))) == 3
+    assert len(propose(model, pool, AcquisitionConfig(), 5, Standing(labelled), RNG(0))) == 3
     everything = [Observation(i, 0, 0.5) for i in range(10)]
-    assert propose(model, pool, AcquisitionConfig(), 5, everything, rng=RNG(0)) == []
+    assert propose(model, pool, AcquisitionConfig(), 5, Standing(everything), RNG(0)) == []
 
 
 def test_equal_predictions_give_a_random_batch():
@@ -235,7 +241,9 @@ def test_equal_predictions_give_a_random_batch():
     for strategy in STRATEGIES:
         for rule in DIVERSITIES:
             config = AcquisitionConfig(strategy=strategy, diversity=rule)
-            seen = {tuple(p.index for p in propose(Flat(), pool, config, 4, labelled, rng=RNG(s))) for s in range(5)}
+            seen = {
+                tuple(p.index for p in propose(Flat(), pool, config, 4, Standing(labelled), RNG(s))) for s in range(5)
+            }
             assert len(seen) > 1, (strategy, rule)
             assert all(len(set(batch)) == 4 for batch in seen)
 
@@ -247,15 +255,15 @@ def test_a_promising_composition_is_asked_for_again_where_orderings_spread():
     noisy = [o for o in labelled if o.composition != best]
     noisy += [Observation(o.composition, 1, o.value_eV + d) for o, d in zip(noisy, [0.5, -0.5] * 10, strict=False)]
     noisy.append(Observation(best, 0, float(truth[pool.rows[best, 0]]) - 0.5))
-    once = propose(model, pool, AcquisitionConfig(strategy="lcb", diversity="none"), 5, noisy, rng=RNG(0))
+    once = propose(model, pool, AcquisitionConfig(strategy="lcb", diversity="none"), 5, Standing(noisy), RNG(0))
     assert best not in {p.index for p in once}
     config = AcquisitionConfig(strategy="lcb", diversity="none", max_orderings=3)
-    early = propose(model, pool, config, 5, noisy, rng=RNG(0), progress=0.5)
+    early = propose(model, pool, config, 5, Standing(noisy, progress=0.5), RNG(0))
     assert [p.index for p in early] == [p.index for p in once], "before `repeat_from` only new ones"
-    again = {p.index: p for p in propose(model, pool, config, 5, noisy, rng=RNG(0), progress=0.8)}
+    again = {p.index: p for p in propose(model, pool, config, 5, Standing(noisy, progress=0.8), RNG(0))}
     assert again[best].ordering == 1
     assert "ordering 2 of a labelled composition: one more label is worth" in again[best].reason
-    waiting = propose(model, pool, config, 5, noisy, [(best, 1)], rng=RNG(0), progress=0.8)
+    waiting = propose(model, pool, config, 5, Standing(noisy, [(best, 1)], progress=0.8), RNG(0))
     assert best not in {p.index for p in waiting}
 
 
@@ -270,7 +278,7 @@ def test_a_promising_composition_is_asked_for_again_where_orderings_spread():
 def test_bad_input_is_one_clear_line(batch, labelled, message):
     pool, _ = pool_of()
     with pytest.raises(ValueError, match=message):
-        propose(None, pool, AcquisitionConfig(), batch, labelled)
+        propose(None, pool, AcquisitionConfig(), batch, Standing(labelled))
     with pytest.raises(ValueError, match="clusters has 3 entries for 60"):
         CandidatePool.of(pool.compositions, np.zeros(3, int))
 
@@ -282,7 +290,7 @@ def test_no_composition_twice_over_a_whole_campaign(batch, seed, rule):
     truth = features @ np.array([0.3, -0.2, 0.1, 0.05])
     labelled, model = [], None
     while chosen := propose(
-        model, pool, AcquisitionConfig(diversity=rule), batch, labelled, rng=RNG(seed + len(labelled))
+        model, pool, AcquisitionConfig(diversity=rule), batch, Standing(labelled), RNG(seed + len(labelled))
     ):
         labelled += [Observation(p.index, 0, float(truth[p.index])) for p in chosen]
         model = Ridge(features).fit(
