@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.cluster.hierarchy import dendrogram, fcluster, linkage
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.metrics import adjusted_rand_score
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,6 +82,8 @@ def cluster(features: Floats, config: ClusterConfig | None = None) -> Clusters:
 
 def _micro_clusters(features: Floats, config: ClusterConfig) -> Ints:
     """Micro-cluster (n,) of each row, by k-means on the leading principal components."""
+    from sklearn.cluster import MiniBatchKMeans  # takes a second, and every command reads a configuration
+
     _, axes = np.linalg.eigh(np.cov(features, rowvar=False).reshape(features.shape[1], -1))
     reduced = (features @ axes[:, -COMPONENTS:]).astype(np.float32)
     micro = MiniBatchKMeans(
@@ -99,6 +99,8 @@ def _micro_clusters(features: Floats, config: ClusterConfig) -> Ints:
 
 def agreement(features: Floats, config: ClusterConfig | None = None) -> float:
     """Adjusted Rand index between the exact and the two-stage clusters (1 is identical, 0 is chance)."""
+    from sklearn.metrics import adjusted_rand_score
+
     config = config or ClusterConfig()
     exact = cluster(features, config.model_copy(update={"exact_limit": len(features)}))
     staged = cluster(features, config.model_copy(update={"exact_limit": 2}))
