@@ -1,11 +1,13 @@
 """What a campaign costs beside its labels, and how that grows: results and their reading in docs/scale.md.
 
-    python -m benchmarks.ledger_scale overhead [--labels 1000] [--url postgresql+psycopg://...] [--prefect]
-    python -m benchmarks.ledger_scale looks    [--labels 10000] [--url ...]
+    python -m benchmarks.ledger_scale overhead  [--labels 1000] [--url postgresql+psycopg://...] [--prefect]
+    python -m benchmarks.ledger_scale looks     [--labels 10000] [--url ...]
+    python -m benchmarks.ledger_scale campaigns [--labels 100] [--url ...] [--campaigns 10]
 
 `overhead` runs a whole campaign in rounds of 100 labels with a calculator that answers at once, in one
 worker process. The overhead of a label is the wall time per label of a round less the time that the label was with
 its worker, as the ledger has it. `looks` fills a ledger and times the commands that read it, as a person starts them.
+`campaigns` lets so many processes write their labels into one database as fast as it takes them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import insert
 
-from agent.ledger import Ledger, Ranked
+from agent.ledger import Ledger, NewProposal, Ranked
 from agent.schema import AttemptRow, LabelRow, ProposalRow
 from calculators.label import Hop, Label
 from flows.config import Config, parse_config
@@ -227,15 +231,54 @@ def fill_in_bulk(ledger: Ledger, labels: int) -> None:
         )
 
 
+def campaigns(number: int, labels: int, url: str | None) -> None:
+    """So many campaigns on one ledger, each in a process of its own and with nothing to do but to write labels."""
+    with tempfile.TemporaryDirectory() as name:
+        target = url or str(Path(name) / "ledger.sqlite")
+        Ledger.open(target).close()
+        start = time.perf_counter()
+        with ProcessPoolExecutor(number, mp_context=get_context("spawn")) as processes:
+            took = list(processes.map(_write_labels, range(number), [target] * number, [labels] * number))
+        wall = time.perf_counter() - start
+        ledger = Ledger.open(target)
+        kept = [len(ledger.labels(f"campaign-{i}")) for i in range(number)]
+        ledger.close()
+    assert kept == [labels] * number, kept
+    each = np.concatenate(took) * 1e3
+    print(f"{number} campaigns of {labels} labels on {'PostgreSQL' if url else 'SQLite'}: all kept, {wall:.1f} s")
+    print(f"bookkeeping per label: median {np.median(each):.1f} ms, 99 % within {np.percentile(each, 99):.0f} ms")
+
+
+def _write_labels(campaign: int, target: str, labels: int) -> list[float]:
+    """Seconds that the ledger takes for each label: its proposal, the start of the attempt and its end."""
+    ledger, name = Ledger.open(target), f"campaign-{campaign}"
+    ledger.create_campaign(name, "nzsp", "toy", campaign, {})
+    took = []
+    for i in range(labels):
+        key = f"{campaign:016x}{i:016x}"
+        asked = NewProposal(f"nzsp:{campaign}.{i}", f"Na3Sn{i}", 0, "toy", key, "benchmark")
+        start = time.perf_counter()
+        ledger.begin_round(name, i + 1, [asked], "one label")
+        (proposal,) = ledger.proposals(name, round=i + 1)
+        attempt = ledger.start_attempt(proposal.id, key, "toy", "")
+        ledger.finish_attempt(attempt, Label(key=key, fidelity="toy", value_eV=0.3, converged=True))
+        took.append(time.perf_counter() - start)
+    ledger.close()
+    return took
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "looks"])
+    parser.add_argument("what", choices=["overhead", "looks", "campaigns"])
     parser.add_argument("--labels", type=int)
     parser.add_argument("--url", help="of an empty PostgreSQL database; default: SQLite")
     parser.add_argument("--prefect", action="store_true", help="show the campaign on a local Prefect server")
+    parser.add_argument("--campaigns", type=int, default=10, help="of `campaigns`: how many at a time")
     given = parser.parse_args()
     if given.what == "looks":
         looks(given.labels or 10_000, given.url)
+    elif given.what == "campaigns":
+        campaigns(given.campaigns, given.labels or 100, given.url)
     else:
         overhead(given.labels or 1000, given.url, given.prefect)
 

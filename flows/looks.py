@@ -62,7 +62,7 @@ class Status:
 
     campaign: CampaignRow
     rounds: Sequence[RoundRow]
-    proposals: Mapping[tuple[bool, str], int]  # by whether it is one of pre-training, and state
+    proposals: Mapping[tuple[int, str], int]  # by round and state
     labels: Sequence[TargetLabel]  # in the order of proposing
     attempts: Sequence[Spent]
     running: Sequence[Running]
@@ -77,7 +77,7 @@ class Status:
             return cls(
                 campaign=campaign,
                 rounds=rounds,
-                proposals={(cheap, state): count for cheap, state, count in session.execute(_states(name))},
+                proposals={(number, state): count for number, state, count in session.execute(_states(name))},
                 labels=[TargetLabel._make(row) for row in session.execute(_target_labels(campaign))],
                 attempts=[Spent._make(row) for row in session.execute(_attempts(name))],
                 running=[Running._make(row) for row in session.execute(_running(name))],
@@ -134,7 +134,7 @@ class Status:
     @property
     def ended(self) -> int:
         """Proposals of the acquisition rounds that have ended, with or without a value."""
-        return sum(count for (cheap, state), count in self.proposals.items() if not cheap and state != "pending")
+        return sum(count for (number, state), count in self.proposals.items() if number and state != "pending")
 
     @property
     def failed(self) -> int:
@@ -219,10 +219,9 @@ def _at_target(campaign: CampaignRow) -> tuple[Any, Any]:
     return LabelRow.fidelity == campaign.target_fidelity, LabelRow.value_eV.is_not(None)
 
 
-def _states(name: str) -> Select[bool, str, int]:
+def _states(name: str) -> Select[int, str, int]:
     p = ProposalRow
-    groups = (p.round == 0, p.state)
-    return select(*groups, func.count()).where(p.campaign == name).group_by(*groups)
+    return select(p.round, p.state, func.count()).where(p.campaign == name).group_by(p.round, p.state)
 
 
 def _target_labels(

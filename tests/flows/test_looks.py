@@ -14,8 +14,9 @@ from sqlalchemy import event
 from agent.ledger import Ledger, LedgerError
 from flows.looks import History, Members, Ranking, Status
 from flows.view import CampaignView
+from tests.agent.test_ledger import POSTGRES, fresh_postgres_database
 from tests.flows.conftest import looked, played
-from tests.flows.synthetic import Spec
+from tests.flows.synthetic import Spec, fill
 from tests.flows.test_kill import REPOSITORY
 
 #: What takes long to import and is not needed to look at a ledger.
@@ -79,6 +80,31 @@ def test_a_look_costs_the_same_queries_whatever_the_size(tmp_path: Path, load) -
             load(ledger, "other")
         ledger.close()
     assert counts[0] == counts[1] <= 7
+
+
+@pytest.mark.skipif(not POSTGRES, reason="IONLOOP_TEST_POSTGRES is not set")
+def test_postgresql_sees_the_same(tmp_path: Path) -> None:
+    seen = []
+    with fresh_postgres_database() as url:
+        for target in (tmp_path / "ledger.sqlite", url):
+            ledger = Ledger.open(target)
+            fill(ledger, tmp_path, Spec(folders=False))
+            status, history = Status.load(ledger, "synthetic"), History.load(ledger, "synthetic")
+            ranking = Ranking.load(ledger, "synthetic", top=7)
+            seen.append(
+                (
+                    status.labels,
+                    status.proposals,
+                    status.failures_by_kind,
+                    {name: attempts for name, (attempts, _) in status.costs.items()},
+                    [row.text for row in status.decisions],
+                    [members for _, members in history.rounds],
+                    [line.composition for line in ranking.lines],
+                    ranking.labelled_in,
+                )
+            )
+            ledger.close()
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("command", ["status", "history", "rank"])
