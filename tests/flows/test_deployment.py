@@ -88,14 +88,17 @@ class Api:
         self.set_state(run, {"type": "PAUSED", "name": "Suspended", "state_details": details})
 
     def resume(self, run: str) -> None:
-        assert self.http.post(f"/flow_runs/{run}/resume").json()["status"] == "ACCEPT"
+        self.insist(f"/flow_runs/{run}/resume", {})
 
     def cancel(self, run: str) -> None:
         self.set_state(run, {"type": "CANCELLING", "name": "Cancelling"})
 
     def set_state(self, run: str, state: dict[str, Any]) -> None:
-        answer = self.http.post(f"/flow_runs/{run}/set_state", json={"state": state, "force": True})
-        assert answer.json()["status"] == "ACCEPT", answer.text
+        self.insist(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+
+    def insist(self, path: str, asked: dict[str, Any]) -> None:
+        """As a person presses a button again: Prefect's SQLite is "locked" now and then on a busy machine."""
+        wait(f"{path} to be accepted", lambda: self.http.post(path, json=asked).json().get("status") == "ACCEPT")
 
 
 def wait(what: str, holds: Callable[[], bool]) -> None:
