@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, insert, inspect
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from agent.schema import SCHEMA_VERSION, Base, Meta
 
-#: The databases that a ledger can live in, with the INSERT that knows "unless it is there already".
-BACKENDS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+#: The databases that a ledger can live in.
+BACKENDS = ("sqlite", "postgresql")
 #: Statements by which one process at a time may create or change the tables.
 ONE_BUILDER = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7136112)"}
 
@@ -58,6 +58,11 @@ def open_database(url: str | Path) -> Engine:
         engine.dispose()
         raise LedgerError(f"ledger {shown}: {error}") from error.__cause__
     return engine
+
+
+def insert_unless_known(backend: str) -> Any:
+    """A database's own INSERT, which knows "unless it is there already"."""
+    return import_module(f"sqlalchemy.dialects.{backend}").insert
 
 
 def ledger_error(error: DBAPIError) -> LedgerError:

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
-from agent.database import BACKENDS, LedgerError, LedgerLost, ledger_error, open_database
+from agent.database import LedgerError, LedgerLost, insert_unless_known, ledger_error, open_database
 from agent.schema import (
     AttemptRow,
     CampaignRow,
@@ -450,7 +450,7 @@ def _believable(label: Label) -> Label:
 
 def _insert_label(session: Session, label: Label, composition: str, ordering: int) -> None:
     """Insert a label unless its key is known: whoever finishes the same work second changes nothing."""
-    insert_unless_known = BACKENDS[session.get_bind().dialect.name]
+    insert = insert_unless_known(session.get_bind().dialect.name)
     values = {
         "key": label.key,
         "composition": composition,
@@ -460,7 +460,7 @@ def _insert_label(session: Session, label: Label, composition: str, ordering: in
         "converged": label.converged,
         "data": _json(label.model_dump(mode="json")),
     }
-    session.execute(insert_unless_known(LabelRow).values(values).on_conflict_do_nothing(index_elements=["key"]))
+    session.execute(insert(LabelRow).values(values).on_conflict_do_nothing(index_elements=["key"]))
 
 
 def _json(value: Any) -> Any:
