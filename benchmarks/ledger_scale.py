@@ -39,6 +39,24 @@ from flows.config import Config, parse_config
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUND = 100
+DOPANTS = {
+    "Al": 3,
+    "Pd": 2,
+    "Pt": 2,
+    "Ag": 1,
+    "Sc": 3,
+    "Mg": 2,
+    "Y": 3,
+    "Zn": 2,
+    "Ga": 3,
+    "Ca": 2,
+    "In": 3,
+    "Cd": 2,
+    "Sr": 2,
+    "La": 3,
+    "Mn": 2,
+    "Sm": 3,
+}
 HOST = """
 name = "wide"
 title = "fcc NiAuCu2 with many dopants: a space of thousands of compositions, no ionic conductor"
@@ -51,7 +69,7 @@ substituted = "Ni"
 framework_formula = "Au"
 mobile_per_formula = 2.0
 charges_e = { Cu = 1, Ni = 2, Au = -4 }
-valences = { Al = [3], Pd = [2], Pt = [2], Ag = [1], Sc = [3], Mg = [2], Y = [3], Zn = [2], Ga = [3], Ca = [2] }
+valences = { VALENCES }
 
 [[sites]]
 label = "Cu1"
@@ -75,12 +93,13 @@ species = { Au = 8 }
 
 def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> Config:
     """A campaign of so many labels that chooses at random, so that little but the labels takes time."""
-    (folder / "wide.toml").write_text(HOST)
+    valences = ", ".join(f"{element} = [{valence}]" for element, valence in DOPANTS.items())
+    (folder / "wide.toml").write_text(HOST.replace("VALENCES", valences))
     return parse_config(
         {
             "campaign": {"name": "scale", "host": str(folder / "wide.toml"), "folder": str(folder), "batch": ROUND},
             "space": {
-                "candidates": ["Al", "Pd", "Pt", "Ag", "Sc", "Mg", "Y", "Zn", "Ga", "Ca"],
+                "candidates": list(DOPANTS),
                 "generator": {"kind": "proportions", "types": [], "sites": [[4, 2, 1, 1], [3, 2, 2, 1]]},
                 "filters": [{"name": "charge-balance", "window": [1.0, 2.0]}],
             },

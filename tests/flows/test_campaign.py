@@ -13,7 +13,7 @@ import pytest
 
 from flows.server import local_server
 from tests.flows.test_cli import ionloop
-from tests.flows.test_kill import MOMENTS, content, start
+from tests.flows.test_kill import MOMENTS, content, reached, start
 from tests.flows.toy import write_toy
 
 CGFORMER = """
@@ -86,9 +86,8 @@ def test_a_campaign_outlives_its_prefect_server(tmp_path: Path) -> None:
     write_toy(tmp_path, rounds=2, prefect=True)
     process = start("run", "toy.toml", cwd=tmp_path)
     ledger = tmp_path / "toy" / "ledger.sqlite"
-    while process.poll() is None:
-        if ledger.exists() and MOMENTS["first label committed"](sqlite3.connect(ledger)):
-            break
+    while not reached(ledger, MOMENTS["first label committed"]):
+        assert process.poll() is None
         time.sleep(0.05)
     pid = json.loads((tmp_path / "home" / "prefect" / "server.json").read_text())["pid"]
     server = psutil.Process(pid)

@@ -49,15 +49,18 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, errors.decode()
 
 
+def reached(ledger: Path, moment: Condition) -> bool:
+    try:
+        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
+            return moment(connection)
+    except sqlite3.OperationalError:  # not there yet
+        return False
+
+
 def kill_when(process: subprocess.Popen[bytes], ledger: Path, moment: Condition) -> bool:
     """Kill the driver as soon as its ledger says so; False if it ended first."""
     while process.poll() is None:
-        try:
-            with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
-                reached = moment(connection)
-        except sqlite3.OperationalError:  # not there yet
-            reached = False
-        if reached:
+        if reached(ledger, moment):
             process.send_signal(signal.SIGKILL)
             process.communicate()
             return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from flows.server import local_server
 from tests.browser import Page, chromium, needs_chromium
 from tests.flows.test_campaign import post
 from tests.flows.test_deployment import write_sleepy
-from tests.flows.test_kill import MOMENTS, finish, start
+from tests.flows.test_kill import MOMENTS, finish, reached, start
 
 pytestmark = [pytest.mark.slow, needs_chromium]
 #: A plot that the artifact's Markdown carries in itself, drawn by the browser.
@@ -30,7 +29,7 @@ def test_it_is_seen_running_and_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     ledger = tmp_path / "toy" / "ledger.sqlite"
     with local_server() as server, chromium(tmp_path) as page:
         driver = start("run", "toy.toml", cwd=tmp_path)
-        while not (ledger.exists() and MOMENTS["first label running"](sqlite3.connect(ledger))):
+        while not reached(ledger, MOMENTS["first label running"]):
             assert driver.poll() is None
             time.sleep(0.2)
         page.open(f"{server.ui_url}/runs", 1280, 900)
