@@ -30,7 +30,7 @@ from flows.progress import Reporter
 from flows.stage import BareStage
 from flows.streaming import play_streaming
 from tests.flows.sleepers import CHEAP, DEAR, value_eV
-from tests.flows.test_kill import MOMENTS, content, finish, kill_when, start
+from tests.flows.test_kill import MOMENTS, content, finish, kill_when, reached, start
 from tests.flows.toy import write_toy
 
 STREAMING = """
@@ -95,7 +95,7 @@ def test_ctrl_c_pauses_and_resume_goes_on(tmp_path: Path) -> None:
     write_streaming(tmp_path)
     ledger = tmp_path / "toy" / "ledger.sqlite"
     process = start("run", "toy.toml", cwd=tmp_path)
-    while not (ledger.exists() and reached(ledger, "first label committed")):
+    while not reached(ledger, MOMENTS["first label committed"]):
         assert process.poll() is None
         threading.Event().wait(0.02)
     process.send_signal(signal.SIGINT)
@@ -105,14 +105,6 @@ def test_ctrl_c_pauses_and_resume_goes_on(tmp_path: Path) -> None:
     assert "failed" not in {row[-1] for row in content(ledger)["proposals"]}
     finish(start("resume", "toy/", cwd=tmp_path))
     check_whole(ledger, rounds=3, batch=3)
-
-
-def reached(ledger: Path, moment: str) -> bool:
-    try:
-        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as connection:
-            return MOMENTS[moment](connection)
-    except sqlite3.OperationalError:
-        return False
 
 
 # --- in this process, with an engine that the test conducts ---------------------------------------------------
