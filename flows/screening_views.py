@@ -116,18 +116,16 @@ def table(screened: Screened) -> Table:
     shown = [entry for entry in screened.entries if entry.left_at != 0][:LINES]
     view = Table(title=funnel, title_justify="left", box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     view.add_column("", no_wrap=True)
-    view.add_column("composition", overflow="fold", ratio=2, min_width=30)
+    view.add_column("composition, and why", overflow="fold", ratio=2)
     view.add_column("E_b (eV)", justify="right", no_wrap=True)
     for step in quantities(screened):
         view.add_column(step.title, justify="right")
-    view.add_column("why", overflow="fold", ratio=2)
     for entry in shown:
         one = entry.candidate
         view.add_row(
             Text("kept", style="bold green") if entry.kept else Text("out", style="dim"),
-            Text(one.formula, style="bold" if entry.kept else ""),
+            Text.assemble((one.formula, "bold" if entry.kept else ""), "\n", (entry.reason, "dim")),
             energy(one.E_b_eV, one.sigma_eV),
             *(_shown(step, entry) for step in quantities(screened)),
-            Text(entry.reason, style="dim"),
         )
     return view
