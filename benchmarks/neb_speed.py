@@ -181,10 +181,11 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def compare_next(out: Path, images: int, fmax: float) -> None:
+def compare_next(out: Path, images: int, fmax: float, only: int | None = None) -> None:
     done = {(row["dopants"], row["images"], row["fmax_eV_per_A"]) for row in rows(out)}
     for number, dopants in enumerate(DOPANTS):
-        if ("".join(dopants), images, fmax) not in done and (out / str(number) / "hop.json").exists():
+        wanted = only is None or number == only
+        if wanted and ("".join(dopants), images, fmax) not in done and (out / str(number) / "hop.json").exists():
             break
     else:
         sys.exit("nothing prepared is left to compare")
@@ -229,12 +230,13 @@ def main() -> None:
     parser.add_argument("what", choices=["prepare", "compare", "table"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int, default=5)
+    parser.add_argument("--only", type=int, help="compare this composition (0 to 9), not the next")
     parser.add_argument("--fmax", type=float, default=0.05, help="eV/Å, end points and band")
     arguments = parser.parse_args()
     if arguments.what == "table":
         table(arguments.out)
     elif arguments.what == "compare":
-        compare_next(arguments.out, arguments.images, arguments.fmax)
+        compare_next(arguments.out, arguments.images, arguments.fmax, arguments.only)
     else:
         for number in range(len(DOPANTS)):
             if not (arguments.out / str(number) / "hop.json").exists():

@@ -18,10 +18,11 @@ from ase import Atoms
 
 from calculators.endpoints import check_hop, check_physical
 from calculators.failures import CalculationFailed, unconverged
+from calculators.frames import BAND, recorder
 from calculators.hops import Edge
 from calculators.label import FailureKind, Hop
 from calculators.neb import Band, interpolated, run_band, saved_band
-from calculators.relax import Progress, Relaxation, relax, silent
+from calculators.relax import Progress, Record, Relaxation, forget, relax, silent
 from calculators.rules import HopRecord
 from calculators.settings import NebSettings
 from calculators.storage import read_images, write_images, write_json
@@ -55,6 +56,10 @@ class BarrierRun:
         """Pass an event on with the force calls of the whole label instead of the stage's own."""
         self.progress(event | {"force_calls": self.force_calls + event.get("force_calls", 0)})
 
+    def record(self, stage: str) -> Record:
+        """Where the frames of a stage go."""
+        return recorder(self.folder, stage) if self.settings.keep_frames else forget
+
     # -- the ordering
     # ------------------------------------------------------------------------------------------
 
@@ -74,6 +79,7 @@ class BarrierRun:
                 steps=0 if settings.relax == "none" else settings.relax_steps,
                 cell=settings.relax == "cell",
                 progress=self.report,
+                record=self.record("relax"),
             )
         self.force_calls += relaxed.force_calls
         if settings.relax != "none" and settings.relax_must_converge and not relaxed.converged:
@@ -123,6 +129,7 @@ class BarrierRun:
             steps=settings.endpoint_steps,
             stage="end points",
             progress=lambda event: self.report(event | {"end_point": which}),
+            record=self.record(which),
         )
         self.force_calls += result.force_calls
         if not result.converged:
@@ -164,7 +171,14 @@ class BarrierRun:
                 images = self.preconverged(images, self.surrogate)
         images[0].calc, images[-1].calc = initial.calc, final.calc
         with self.timed("neb"):
-            band = run_band(images, self.factory, self.settings, band_file=band_file, progress=self.report)
+            band = run_band(
+                images,
+                self.factory,
+                self.settings,
+                band_file=band_file,
+                progress=self.report,
+                record=self.record(BAND),
+            )
         self.force_calls += band.force_calls
         return band
 

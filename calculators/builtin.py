@@ -39,7 +39,25 @@ class FineTunedChgnet(NebLabeller):
         return super().versions() | {"model": self.digest}
 
 
-chgnet = NebLabeller("chgnet", _chgnet, packages=("chgnet",))
+class ChgnetLabeller(NebLabeller):
+    """One set of released weights: which one is the name's matter, so that a fidelity never holds two of them."""
+
+    def __init__(self, name: str, model: str) -> None:
+        super().__init__(name, functools.partial(_chgnet, model=model), packages=("chgnet",))
+
+    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+        complete = super().settings(given)
+        if "model" in complete["options"]:
+            raise ValueError(
+                f"settings of {self.name}: options.model would give other labels the same fidelity; "
+                "ask for calculator chgnet, chgnet-r2scan or a fine-tuned one by name"
+            )
+        return complete
+
+
+#: CHGNet 0.3.0, trained on PBE(+U) data of the Materials Project, and its r2SCAN transfer.
+chgnet = ChgnetLabeller("chgnet", "0.3.0")
+chgnet_r2scan = ChgnetLabeller("chgnet-r2scan", "r2scan")
 bvse = BvseLabeller()
 #: Toys: EMT knows a few fcc metals, Lennard-Jones knows no chemistry. For tests and demonstrations only.
 emt = NebLabeller("emt", _emt, packages=("ase",))

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,9 +59,8 @@ def shared_network(model: str, device: str) -> Network:
 
 
 class ChgnetCalculator(Calculator):
-    """Energy (eV), forces (eV/Å) and stress (eV/Å^3, ASE's sign) of a periodic structure.
-
-    Magnetic moments (μB, magnitudes) cost a pass of their own and are computed only when asked for.
+    """Energy (eV), forces (eV/Å), stress (eV/Å^3, ASE's sign) and magnetic moments (μB, magnitudes) of a periodic
+    structure.
 
     Args:
         model: released name of the weights; "0.3.0" is trained on PBE(+U) data of the Materials Project.
@@ -85,20 +83,6 @@ class ChgnetCalculator(Calculator):
         assert self.atoms is not None
         (result,) = self.network.evaluate([self.atoms])
         self.results = _as_ase(result)
-        if properties is not None and "magmoms" in properties:
-            self.results["magmoms"] = self._magnetic_moments(self.atoms)
-
-    def _magnetic_moments(self, atoms: Atoms) -> Any:
-        """CHGNet's own forward pass for the moments, which the rearranged network does not compute."""
-        from pymatgen.io.ase import AseAtomsAdaptor
-
-        bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Converting a tensor with requires_grad"
-            )  # chgnet's own volumes
-            found = self.network.model.predict_structure(AseAtomsAdaptor.get_structure(bare), task="em")
-        return found["m"].astype(float)
 
     def batches(self) -> bool:
         """Do several structures in one pass pay? On a GPU; on a CPU a pass of three costs three passes (measured)."""
@@ -123,4 +107,5 @@ def _as_ase(result: Result) -> dict[str, Any]:
         "free_energy": result.energy_eV,
         "forces": result.forces,
         "stress": full_3x3_to_voigt_6_stress(result.stress),
+        "magmoms": result.moments,
     }

@@ -43,11 +43,14 @@ ASSUMED = {
 
 @dataclass(frozen=True)
 class Result:
-    """Energy (eV), forces (n_atoms, 3) in eV/Å and stress (3, 3) in eV/Å^3 of one structure."""
+    """Energy (eV), forces (n_atoms, 3) in eV/Å, stress (3, 3) in eV/Å^3 and magnetic moments (n_atoms,) in Bohr
+    magnetons (magnitudes) of one structure.
+    """
 
     energy_eV: float
     forces: NDArray[np.float64]
     stress: NDArray[np.float64]
+    moments: NDArray[np.float64]
 
 
 class Gate:
@@ -58,13 +61,18 @@ class Gate:
     """
 
     def __init__(self, mlp: Any, inputs: Sequence[int]) -> None:
-        core = [layer for layer in mlp.mlp_core.layers if isinstance(layer, torch.nn.Linear)]
-        gate = [layer for layer in mlp.mlp_gate.layers if isinstance(layer, torch.nn.Linear)]
-        weight = torch.cat([core[0].weight, gate[0].weight]).T.contiguous()
-        self.parts = [part.contiguous() for part in weight.split(list(inputs))]
-        self.bias = torch.cat([core[0].bias, gate[0].bias])
-        self.second = list(zip(core[1:], gate[1:], strict=True))
+        self.core = [layer for layer in mlp.mlp_core.layers if isinstance(layer, torch.nn.Linear)]
+        self.gate = [layer for layer in mlp.mlp_gate.layers if isinstance(layer, torch.nn.Linear)]
+        self.inputs = list(inputs)
+        self.second = list(zip(self.core[1:], self.gate[1:], strict=True))
         self.norms = mlp.bn1, mlp.bn2
+        self.split()
+
+    def split(self) -> None:
+        """Take the parts of the first map from the model's weights as they are now."""
+        weight = torch.cat([self.core[0].weight, self.gate[0].weight]).T.contiguous()
+        self.parts = [part.contiguous() for part in weight.split(self.inputs)]
+        self.bias = torch.cat([self.core[0].bias, self.gate[0].bias])
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Finish from the summed parts (n, 2 width), bias not yet added."""
@@ -80,7 +88,7 @@ class Network:
     """Energies, forces and stresses of structures by a CHGNet model.
 
     Args:
-        model: its parameters are used as they are; training it afterwards needs a new Network.
+        model: its parameters are used as they are now; after they have changed, `split` takes them over.
 
     Raises:
         ValueError: the model's architecture is not the one that this rearrangement knows.
@@ -98,22 +106,40 @@ class Network:
             self.bond_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in self.model.bond_conv_layers]
             self.angle_gates = [Gate(layer.twoBody_bond, [width] * 4) for layer in self.model.angle_layers]
 
+    def split(self) -> None:
+        """Take over the model's weights; outside `torch.no_grad` what follows is differentiable by them."""
+        for gate in (*self.atom_gates, *self.bond_gates, *self.angle_gates):
+            gate.split()
+
+    def graph(self, structures: Sequence[Atoms]) -> Graph:
+        """One graph of all structures, with this model's cutoffs."""
+        converter = self.model.graph_converter
+        return build_graph(structures, converter.atom_graph_cutoff, converter.bond_graph_cutoff)
+
     def evaluate(self, structures: Sequence[Atoms]) -> list[Result]:
         """All structures in one pass; cost grows linearly with their atoms."""
-        converter = self.model.graph_converter
-        graph = build_graph(structures, converter.atom_graph_cutoff, converter.bond_graph_cutoff)
+        graph = self.graph(structures)
         vectors = torch.tensor(graph.vectors_A, dtype=torch.float32, device=self.device, requires_grad=True)
-        site_energies = self._site_energies(graph, vectors)
+        site_energies, moments = self.sites(graph, vectors)
         (gradient,) = torch.autograd.grad(site_energies.sum(), vectors)
         energies = site_energies.detach().cpu().numpy().astype(np.float64)
         reference = self.model.composition_model
         if reference is not None:
             shifts = reference.fc.weight.detach().cpu().numpy().astype(np.float64)[0]
             energies = energies + shifts[graph.numbers - 1]
-        return _results(structures, graph, energies, gradient.cpu().numpy().astype(np.float64))
+        return _results(
+            structures,
+            graph,
+            energies,
+            gradient.cpu().numpy().astype(np.float64),
+            moments.detach().cpu().numpy().astype(np.float64),
+        )
 
-    def _site_energies(self, graph: Graph, vectors: Tensor) -> Tensor:
-        """Energy of every atom (eV), differentiable with respect to the bond vectors."""
+    def sites(self, graph: Graph, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Energy (eV, without its element's reference) and magnetic moment (Bohr magnetons) of every atom.
+
+        Both are differentiable with respect to the bond vectors (Å).
+        """
         model = self.model
 
         def index(array: NDArray[np.int64]) -> Tensor:
@@ -137,26 +163,29 @@ class Network:
         angle_weights = _take(short_weights, angle_i) * _take(short_weights, angle_j)
         short_bonds = _take(bonds, short)
 
+        last = len(self.bond_gates) - 1
+        before_last = atoms
         for number, (layer, gate) in enumerate(zip(model.atom_conv_layers, self.atom_gates, strict=True)):
             from_center, from_bond, from_neighbour = gate.parts
             hidden = _take(atoms @ from_center, center)
             hidden = hidden + _take(bonds @ from_bond, bond) + _take(atoms @ from_neighbour, neighbour)
             messages = gate(hidden) * _take(weights, bond)
             atoms = layer.mlp_out(_summed(messages, center, len(atoms))) + atoms
-            if number == len(self.bond_gates):
+            if number > last:
                 break
+            before_last = atoms
             bond_layer, bond_gate = model.bond_conv_layers[number], self.bond_gates[number]
             hidden = _angle_input(bond_gate, short_bonds, angles, atoms, angle_i, angle_j, angle_center)
             messages = bond_gate(hidden) * angle_weights
             short_bonds = bond_layer.mlp_out(_summed(messages, angle_i, len(short_bonds))) + short_bonds
             bonds = bonds.index_copy(0, short, short_bonds)
-            if number == len(self.bond_gates) - 1:
+            if number == last:
                 continue  # the last angle update feeds nothing
             angle_gate = self.angle_gates[number]
             hidden = _angle_input(angle_gate, short_bonds, angles, atoms, angle_i, angle_j, angle_center)
             angles = angle_gate(hidden) + angles
         energies: Tensor = model.mlp(model.readout_norm(atoms)).view(-1)
-        return energies
+        return energies, model.site_wise(before_last).abs().view(-1)
 
 
 def _angle_input(
@@ -178,7 +207,11 @@ def _summed(rows: Tensor, owner: Tensor, owners: int) -> Tensor:
 
 
 def _results(
-    structures: Sequence[Atoms], graph: Graph, energies: NDArray[np.float64], gradient: NDArray[np.float64]
+    structures: Sequence[Atoms],
+    graph: Graph,
+    energies: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    moments: NDArray[np.float64],
 ) -> list[Result]:
     """Forces F = -dE/dx and stress (1/V) sum over bonds of v (x) dE/dv, from the derivative by bond vectors
     v.
@@ -192,5 +225,5 @@ def _results(
         bonds = own[graph.first]
         virial = graph.vectors_A[bonds].T @ gradient[bonds]
         stress = (virial + virial.T) / 2 / atoms.cell.volume
-        results.append(Result(float(energies[own].sum()), forces[own], stress))
+        results.append(Result(float(energies[own].sum()), forces[own], stress, moments[own]))
     return results

@@ -22,6 +22,7 @@ from ase.calculators.calculator import CalculationFailed, PropertyNotImplemented
 from scipy.spatial.transform import Rotation
 
 from calculators import registry
+from calculators.failures import classify
 from calculators.label import Structure, Work
 from calculators.labeller import Labeller, NebLabeller
 from calculators.pipeline import label_key, label_work
@@ -80,9 +81,9 @@ def check(name: str, atoms: Atoms | None = None, limits: Limits | None = None) -
     if isinstance(labeller, NebLabeller):
         factory: Callable[[], Any] = labeller.factory
         probes = [atoms] if atoms is not None else [probe(), metal_probe()]
-        chosen = next((candidate for candidate in probes if _runs(factory, candidate)), None)
-        formulas = " or ".join(candidate.get_chemical_formula() for candidate in probes)
-        yield Check("runs", chosen is not None, chosen.get_chemical_formula() if chosen else f"not on {formulas}")
+        refusals: list[str] = []
+        chosen = next((candidate for candidate in probes if _runs(factory, candidate, refusals)), None)
+        yield Check("runs", chosen is not None, chosen.get_chemical_formula() if chosen else "; ".join(refusals))
         if chosen is not None:
             yield from _energy_checks(factory, chosen, limits or Limits())
             yield _travels(name, chosen)
@@ -95,10 +96,11 @@ def versions(labeller: Labeller) -> str:
     return ", ".join(f"{package} {found}" for package, found in labeller.versions().items()) or "no versions given"
 
 
-def _runs(factory: Callable[[], Any], atoms: Atoms) -> bool:
+def _runs(factory: Callable[[], Any], atoms: Atoms, refusals: list[str]) -> bool:
     try:
         evaluate(factory(), atoms)
-    except Exception:  # noqa: BLE001 - any refusal means: not this structure
+    except Exception as error:  # noqa: BLE001 - any refusal means: not this structure
+        refusals.append(f"not on {atoms.get_chemical_formula()}: {classify(error, '').reason}")
         return False
     return True
 

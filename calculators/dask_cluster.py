@@ -1,17 +1,19 @@
-"""Many short labels on a Dask cluster: workers here, or in Slurm jobs that compute one label after another.
+"""Many short labels on a Dask cluster: workers here, or in jobs of a scheduler that compute one label after another.
 
 A Slurm job per label (`calculators.slurm`) outlives its driver, which is what a label of hours needs; a label of
 seconds would wait longer for its job than for its value. Dask workers are started once and lost with the driver. What
 a killed worker was computing Dask gives to another one; what it had completed is not computed again, because a label
 is found by its content address in its folder (`label_work`).
 
-Only text travels (the work, the label), no objects; workers in Slurm jobs speak TLS with certificates of this run.
-Needs the extra `dask`: distributed and dask-jobqueue.
+Only text travels (the work, the label), no objects; workers in jobs speak TLS with certificates of this run. Slurm,
+PBS, SGE and LSF through dask-jobqueue, which writes and submits their jobs. Needs the extra `dask`: distributed and
+dask-jobqueue.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import threading
 import time
@@ -37,10 +39,10 @@ class DaskOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cluster: Literal["local", "slurm"] = Field(
-        "local", description="Workers on this machine, or in Slurm jobs that ask for what section slurm says."
+    cluster: Literal["local", "slurm", "pbs", "sge", "lsf"] = Field(
+        "local", description="Workers here, or in jobs of this scheduler that ask for what section slurm says."
     )
-    labels_per_worker: int = Field(1, ge=1, le=256, description="Labels side by side in one worker (one Slurm job).")
+    labels_per_worker: int = Field(1, ge=1, le=256, description="Labels side by side in one worker (one job).")
 
 
 class DaskCluster:
@@ -48,19 +50,19 @@ class DaskCluster:
 
     Args:
         options: which kind of cluster.
-        slurm: what a Slurm job of a worker asks for.
+        slurm: what a worker's job asks for, whichever the scheduler.
         labels: labels side by side.
         threads: CPU threads of each label.
         folder: for the workers' logs and scratch.
 
-    Use it as a context manager: the cluster starts on entering and ends, Slurm jobs included, on leaving.
+    Use it as a context manager: the cluster starts on entering and ends, jobs included, on leaving.
 
     Raises:
         ImportError: the extra `dask` is not installed.
     """
 
     def __init__(self, options: DaskOptions, slurm: SlurmOptions, labels: int, threads: int, folder: Path) -> None:
-        if find_spec("distributed") is None or (options.cluster == "slurm" and find_spec("dask_jobqueue") is None):
+        if find_spec("distributed") is None or (options.cluster != "local" and find_spec("dask_jobqueue") is None):
             raise ImportError("label.scheduler = \"dask\" needs more packages: pip install 'ionloop[dask]'")
         self.options, self.slurm, self.threads, self.folder = options, slurm, threads, folder
         self.workers = -(-labels // options.labels_per_worker)
@@ -91,20 +93,22 @@ class DaskCluster:
         )
 
     def _in_jobs(self) -> Any:
-        from dask_jobqueue import SLURMCluster
+        cluster = self.job_cluster()
+        cluster.scale(jobs=self.workers)
+        return cluster
+
+    def job_cluster(self) -> Any:
+        """The cluster without workers; its `job_script()` is what a worker's job will be."""
+        import dask_jobqueue
         from distributed.security import Security
 
-        asked, labels = self.slurm, self.options.labels_per_worker
-        cluster = SLURMCluster(
+        name, labels = self.options.cluster, self.options.labels_per_worker
+        return getattr(dask_jobqueue, f"{name.upper()}Cluster")(
             cores=labels,
-            job_cpu=asked.cores * labels,
             processes=1,
-            memory=f"{asked.memory_GB * labels}GB",
-            walltime=f"{asked.time_minutes // 60:02d}:{asked.time_minutes % 60:02d}:00",
-            queue=asked.partition or None,
-            account=asked.account or None,
-            job_extra_directives=asked.extra,
-            job_script_prologue=asked.setup,
+            memory=f"{self.slurm.memory_GB * labels}GB",
+            queue=self.slurm.partition or None,
+            job_script_prologue=self.slurm.setup,
             python=sys.executable,
             local_directory=str(self.folder),
             log_directory=str(self.folder),
@@ -112,9 +116,8 @@ class DaskCluster:
             protocol="tls://",
             security=Security.temporary(),
             scheduler_options={"dashboard_address": None},
+            **asked(name, self.slurm, labels),
         )
-        cluster.scale(jobs=self.workers)
-        return cluster
 
     def label(self, work: Work, folder: str | Path, timeout_s: float, leave: threading.Event | None = None) -> Label:
         """Compute a label on some worker, waiting for a free one. Failures are those of `WorkerPool.label`.
@@ -150,6 +153,25 @@ class DaskCluster:
             seconds={"total": round(time.monotonic() - start, 3)},
             folder=str(folder),
         )
+
+
+def asked(scheduler: str, job: SlurmOptions, labels: int) -> dict[str, Any]:
+    """What a job of `labels` side by side asks for, in the words of dask-jobqueue's class for the scheduler."""
+    cores, account = job.cores * labels, job.account or None
+    walltime, extra = f"{job.time_minutes // 60:02d}:{job.time_minutes % 60:02d}", list(job.extra)
+    if scheduler == "lsf":
+        return {"project": account, "ncpus": cores, "walltime": walltime, "job_extra_directives": extra}
+    walltime += ":00"
+    if scheduler == "slurm":
+        return {"account": account, "job_cpu": cores, "walltime": walltime, "job_extra_directives": extra}
+    if scheduler == "pbs":
+        spec = f"select=1:ncpus={cores}:mem={math.ceil(job.memory_GB * labels)}GB"
+        return {"account": account, "resource_spec": spec, "walltime": walltime, "job_extra_directives": extra}
+    # SGE counts memory by slot; slots on one node come from a parallel environment, mostly called smp.
+    if cores > 1 and not any(line.startswith("-pe ") for line in extra):
+        extra.append(f"-pe smp {cores}")
+    spec = f"h_vmem={math.ceil(1024 * job.memory_GB / job.cores)}M"
+    return {"project": account, "resource_spec": spec, "walltime": walltime, "job_extra_directives": extra}
 
 
 def compute(work: str, folder: str, timeout_s: float, threads: int, side_by_side: int) -> str:

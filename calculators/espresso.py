@@ -132,7 +132,7 @@ class EspressoLabeller(NebLabeller):
     """Relaxations and band with pw.x; every image has its own directory."""
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
-        complete = super().settings(given)
+        complete = super().settings({"keep_frames": True} | given)
         checked = validated(EspressoOptions, complete["options"], "options of espresso")
         complete["options"] = checked.model_dump(mode="json")
         return complete

@@ -17,22 +17,18 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.geometry import find_mic
 from ase.mep import NEB
 from ase.mep.neb import idpp_interpolate
 from numpy.typing import NDArray
 
 from calculators.failures import invalid
-from calculators.relax import Progress, make_optimizer, silent
+from calculators.relax import Progress, Record, forget, make_optimizer, silent, snapshot
 from calculators.settings import NebSettings
 from calculators.storage import read_images, write_images
 
 #: A band is written at least this often (optimiser steps), so that a killed run loses little.
 SAVE_EVERY = 5
-
-#: What else of a calculator's results is written with an image: fine-tuning learns from it.
-KEPT = ("free_energy", "stress", "magmoms")
 
 #: No solid-state hop is this hard: such an energy is a broken potential or two atoms in one place.
 ABSURD_BARRIER_EV = 20.0
@@ -111,6 +107,7 @@ def run_band(
     *,
     band_file: Path | None = None,
     progress: Progress = silent,
+    record: Record = forget,
 ) -> Band:
     """Optimise a band whose end points carry their energies; every interior image gets its own calculator.
 
@@ -118,6 +115,7 @@ def run_band(
 
     Args:
         band_file: written every few steps and at the end (extended XYZ, one frame an image).
+        record: is given the interior images of every step.
 
     Raises:
         CalculationFailed: `invalid`, on energies that are not finite or absurd. Running out of steps is not
@@ -153,12 +151,14 @@ def run_band(
                 "force_calls": (step + 1) * len(interior),
             }
         )
+        if record is not forget:
+            record([snapshot(image) for image in interior])
         done = fmax < settings.fmax_eV_per_A
         if band_file is not None and (step % SAVE_EVERY == 0 or done):
-            write_images(band_file, _frozen_images(images))
+            write_images(band_file, [snapshot(image) for image in images])
         if done:
             break
-    saved = _frozen_images(images)
+    saved = [snapshot(image) for image in images]
     if band_file is not None:
         write_images(band_file, saved)
     energies = np.array([image.get_potential_energy() for image in saved])
@@ -182,17 +182,6 @@ class _Band(NEB):
             interior[0].calc.calculate_together(interior)
         forces: NDArray[np.float64] = super().get_forces()
         return forces
-
-
-def _frozen_images(images: list[Atoms]) -> list[Atoms]:
-    frozen = []
-    for image in images:
-        copy = image.copy()
-        needed = {"energy": image.get_potential_energy(), "forces": image.get_forces(apply_constraint=False)}
-        known = {name: image.calc.results[name] for name in KEPT if name in image.calc.results}
-        copy.calc = SinglePointCalculator(copy, **known | needed)
-        frozen.append(copy)
-    return frozen
 
 
 def path_lengths(images: list[Atoms]) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ GROUP = "ionloop.calculators"
 
 BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")} | {
     **{name: f"calculators.universal:{name}" for name in ("mace", "sevennet", "orb", "mattersim", "matgl")},
+    "chgnet-r2scan": "calculators.builtin:chgnet_r2scan",
     "vasp": "calculators.vasp_labeller:vasp",
     "espresso": "calculators.espresso:espresso",
     "vasp-native": "calculators.vasp_labeller:vasp_native",

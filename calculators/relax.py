@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,12 @@ warnings.filterwarnings("ignore", message="logm result may be inaccurate", categ
 #: Called with one event per optimiser step: {"stage", "step", "fmax_eV_per_A", "force_calls", ...}.
 Progress = Callable[[dict[str, Any]], None]
 
+#: Called with structures that carry their results, in the order of the path.
+Record = Callable[[Sequence[Atoms]], None]
+
+#: What else of a calculator's results is written with a structure: fine-tuning learns from it.
+KEPT = ("free_energy", "stress", "magmoms")
+
 #: BFGS diagonalises a dense matrix every step: nothing at 250 degrees of freedom, a quarter of a CHGNet band at
 #: 720, seconds at 2,400. Above this many, LBFGS, which took the same number of steps to the same barrier.
 BFGS_LIMIT = 600
@@ -33,6 +39,10 @@ MAX_STEP_A = 0.2
 
 def silent(event: dict[str, Any]) -> None:
     """The default progress callback."""
+
+
+def forget(frames: Sequence[Atoms]) -> None:
+    """The default record of frames."""
 
 
 @dataclass
@@ -68,6 +78,15 @@ def frozen(atoms: Atoms, energy_eV: float, forces: np.ndarray) -> Atoms:
     return copy
 
 
+def snapshot(atoms: Atoms) -> Atoms:
+    """A copy of `atoms` with all that its live calculator knows of it; nothing is computed that is not known."""
+    copy = atoms.copy()
+    needed = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(apply_constraint=False)}
+    known = {name: atoms.calc.results[name] for name in KEPT if name in atoms.calc.results}
+    copy.calc = SinglePointCalculator(copy, **known | needed)
+    return copy
+
+
 def relax(
     atoms: Atoms,
     calculator: Any,
@@ -78,8 +97,12 @@ def relax(
     stage: str = "relax",
     optimizer: str = "auto",
     progress: Progress = silent,
+    record: Record = forget,
 ) -> Relaxation:
     """Relax a copy of `atoms` until no force exceeds `fmax_eV_per_A`, or `steps` are used up.
+
+    Args:
+        record: is given the structure of every step.
 
     Raises:
         CalculationFailed: `invalid`, if energy or forces are not finite numbers.
@@ -94,6 +117,8 @@ def relax(
         if not (np.isfinite(fmax) and np.isfinite(atoms.get_potential_energy())):
             raise invalid(f"the calculator returned an energy or force that is no number at step {step}", stage)
         progress({"stage": stage, "step": step, "fmax_eV_per_A": round(fmax, 4), "force_calls": step + 1})
+        if record is not forget:
+            record([snapshot(atoms)])
         if fmax < fmax_eV_per_A:
             break
     steps_done = engine.nsteps

@@ -46,6 +46,8 @@ class NebSettings(BaseModel):
     surrogate: str = ""
     # All images at once, each in a thread: for calculators that run an executable (VASP) in one allocation.
     parallel_images: bool = False
+    # Every step's structure, energy and forces stay in the label's folder: what fine-tuning learns from.
+    keep_frames: bool = False
 
     # Passed on to the calculator's factory.
     options: dict[str, Any] = Field(default_factory=dict)
@@ -53,7 +55,7 @@ class NebSettings(BaseModel):
     def complete(self) -> dict[str, Any]:
         """All settings as plain data. Those added after the first labels were made are left out at their defaults,
         so that the labels keep their address."""
-        later = {"surrogate", "parallel_images"}
+        later = {"surrogate", "parallel_images", "keep_frames"}
         defaults = {name: NebSettings.model_fields[name].default for name in later}
         return {name: value for name, value in self.model_dump().items() if defaults.get(name, ...) != value}
 

@@ -57,7 +57,7 @@ def read_images(path: Path) -> list[Atoms] | None:
         return None
     try:
         return list(ase.io.iread(path, index=":", format="extxyz"))
-    except (ValueError, KeyError, IndexError, OSError, StopIteration):
+    except (ValueError, KeyError, IndexError, OSError, RuntimeError):  # ASE's generator stops with a RuntimeError
         return None
 
 

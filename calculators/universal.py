@@ -12,6 +12,8 @@ import copy
 import functools
 from typing import Any
 
+from calculators.failures import CalculationFailed
+from calculators.label import FailureKind
 from calculators.labeller import NebLabeller
 
 #: By name: the distribution that computes, and the canonical name of its weights in matcalc.
@@ -28,7 +30,16 @@ MODELS = {
 def _loaded(model: str) -> Any:
     from matcalc import PESCalculator
 
-    return PESCalculator.load_universal(model)
+    try:
+        return PESCalculator.load_universal(model)
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CalculationFailed(
+            FailureKind.TRANSIENT,
+            f"the weights of {model} could not be loaded ({said}); they are downloaded on first use: "
+            "load them once where there is a network, and bring the library's cache along",
+            "start",
+        ) from error
 
 
 def _potential(model: str) -> Any:

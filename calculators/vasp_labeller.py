@@ -33,7 +33,7 @@ class VaspLabeller(NebLabeller):
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
         from calculators.vasp import preset_of
 
-        complete = super().settings(given)
+        complete = super().settings({"keep_frames": True} | given)
         complete["options"] = {"preset": "cgformer", "incar": {}} | complete["options"]
         preset_of(complete["options"]["preset"])
         return complete

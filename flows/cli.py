@@ -15,6 +15,7 @@ from flows import (
     cli_calculators,
     cli_electrodes,
     cli_features,
+    cli_finetune,
     cli_md,
     cli_models,
     cli_relabel,
@@ -43,6 +44,7 @@ for part in (
     cli_electrodes.app,
     cli_serve.app,
     cli_relabel.app,
+    cli_finetune.app,
 ):
     app.add_typer(part)
 console = Console()

@@ -39,6 +39,16 @@ class NotANumber(EMT):
         self.results["forces"] = np.full_like(self.results["forces"], np.nan)
 
 
+def own_mace() -> Any:
+    """A MACE from a file, as docs/calculators.md tells people to bring weights of their own."""
+    from mace.calculators import MACECalculator
+
+    return MACECalculator(model_paths=os.environ["OWN_MACE"], device="cpu", default_dtype="float64")
+
+
+own_mace.fidelity = "own-mace-neb"  # type: ignore[attr-defined]
+
+
 class Raising(Calculator):
     implemented_properties = ["energy", "forces"]  # noqa: RUF012
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ase.build import bulk
@@ -82,6 +83,33 @@ def test_the_driver_may_leave(cluster: DaskCluster, tmp_path: Path) -> None:
     threading.Timer(0.5, leave.set).start()
     with pytest.raises(Detached):
         cluster.label(work(2, seconds=60.0), tmp_path, 60.0, leave)
+
+
+ASKED = {
+    "slurm": ["#SBATCH -p long", "#SBATCH -A project-42", "#SBATCH --cpus-per-task=8", "#SBATCH --mem=12G"],
+    "pbs": ["#PBS -q long", "#PBS -A project-42", "#PBS -l select=1:ncpus=8:mem=12GB", "#PBS -l walltime=26:05:00"],
+    "sge": ["#$ -q long", "#$ -P project-42", "#$ -pe smp 8", "#$ -l h_vmem=1536M", "#$ -l h_rt=26:05:00"],
+    "lsf": ["#BSUB -q long", '#BSUB -P "project-42"', "#BSUB -n 8", "#BSUB -W 26:05"],
+}
+
+
+@pytest.mark.parametrize("scheduler", ASKED)
+def test_a_workers_job_asks_the_scheduler_in_its_own_words(scheduler: Any, tmp_path: Path) -> None:
+    """dask-jobqueue writes the script without the scheduler being there; none but Slurm was ever submitted to."""
+    job = SlurmOptions(
+        time_minutes=26 * 60 + 5,
+        memory_GB=6.0,
+        cores=4,
+        partition="long",
+        account="project-42",
+        setup=["module load chemistry"],
+    )
+    options = DaskOptions(cluster=scheduler, labels_per_worker=2)
+    with DaskCluster(options, job, labels=2, threads=4, folder=tmp_path).job_cluster() as cluster:
+        script = cluster.job_script().splitlines()
+    assert set(ASKED[scheduler]) <= set(script)
+    assert script.index("module load chemistry") < len(script) - 1
+    assert "distributed.cli.dask_worker" in script[-1]
 
 
 @pytest.mark.slow

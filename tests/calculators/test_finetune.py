@@ -1,46 +1,21 @@
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from pymatgen.core import Lattice
+from pymatgen.core import Structure as Structure_
+from typer.testing import CliRunner
 
 from calculators import registry
-from calculators.finetune import FineTuneSettings, displaced_frames, fine_tune, relaxation_frames, split_frames
+from calculators.chgnet import load_model
+from calculators.finetune import FineTuneSettings, fine_tune, next_name, recipe_of, split_frames
+from calculators.finetune_data import Answer, Student, Targets, compared
 from calculators.label import Structure, Work
 from calculators.pipeline import label_key, label_work
 from calculators.rules import crossing_barrier
-
-
-def numbered(count):
-    frames = []
-    for number in range(count):
-        frame = bulk("Cu")
-        frame.info["number"] = number
-        frames.append(frame)
-    return frames
-
-
-def test_relaxation_frames_are_the_papers():
-    """The first 10 and 40 random ones of the rest."""
-    numbers = [frame.info["number"] for frame in relaxation_frames(numbered(200))]
-    assert numbers[:10] == list(range(10))
-    assert len(set(numbers)) == 50
-    assert numbers == sorted(numbers)
-    assert len(relaxation_frames(numbered(7))) == 7
-    assert len(relaxation_frames(numbered(30))) == 30
-
-
-def test_frames_with_ions_far_from_their_sites():
-    frames = []
-    for number in range(20):
-        frame = bulk("NaCl", "rocksalt", a=8.0, cubic=True)
-        moved = np.flatnonzero(frame.symbols == "Na")[: number % 5]
-        frame.positions[moved] += [2.7, 0, 0]
-        frame.info["away"] = len(moved)
-        frames.append(frame)
-    sites = frames[0].get_scaled_positions()[frames[0].symbols == "Na"]
-    chosen = displaced_frames(frames, "Na", sites, count=8)
-    assert sorted(frame.info["away"] for frame in chosen) == [3] * 4 + [4] * 4
+from flows.errors import UserError
 
 
 def test_the_split_is_six_two_two():
@@ -115,6 +90,67 @@ def test_a_tuned_model_is_a_calculator_and_never_changes_under_its_name(tmp_path
     atoms = emt_frames(1)[0]
     atoms.calc = registry.find("chgnet-ft2").factory()
     assert np.isfinite(atoms.get_potential_energy())
+
+
+def test_the_training_network_is_chgnets_own():
+    """Losses and their derivative by the weights agree with CHGNet's forward pass, moments and stresses included."""
+    frames = emt_frames(3)
+    for number, frame in enumerate(frames):
+        frame.calc.results["magmoms"] = np.full(len(frame), 0.3 * number)
+    model = load_model("0.3.0", "cpu")
+    model.requires_grad_(True)
+    model.composition_model.requires_grad_(False)
+    student, targets, rows = Student(model), Targets(frames), np.arange(3)
+    ours = student.losses(targets, rows)
+    sum(ours.values()).backward()
+    gradient = torch.cat([weight.grad.view(-1) for weight in model.parameters() if weight.grad is not None])
+    model.zero_grad()
+    structures = [Structure_(Lattice(f.cell.array), f.numbers, f.get_scaled_positions()) for f in frames]
+    found = model([model.graph_converter(structure) for structure in structures], task="efsm")
+    answer = Answer(found["e"], torch.cat(list(found["f"])), torch.stack(list(found["s"])), torch.cat(found["m"]))
+    theirs = {name: torch.nn.functional.mse_loss(*pair) for name, pair in compared(answer, targets, rows).items()}
+    assert set(ours) == {"energy", "force", "stress", "moment"}
+    for name, loss in theirs.items():
+        assert float(ours[name].detach()) == pytest.approx(float(loss.detach()), rel=2e-3), name
+    sum(theirs.values()).backward()
+    other = torch.cat([weight.grad.view(-1) for weight in model.parameters() if weight.grad is not None])
+    assert float((gradient - other).norm() / other.norm()) < 5e-3
+
+
+def test_recipes_and_names(tmp_path):
+    paper = recipe_of("paper", {"seed": 3})
+    assert (paper.epochs, paper.batch, paper.learning_rate, paper.seed) == (500, 50, 1e-3, 3)
+    with pytest.raises(ValueError, match="unknown recipe 'quick'; allowed: few, paper"):
+        recipe_of("quick")
+    with pytest.raises(ValueError, match="fine-tuning: epochs = 0"):
+        recipe_of("few", {"epochs": 0})
+    (tmp_path / "chgnet-ft1.pt").touch()
+    assert next_name(tmp_path) == "chgnet-ft2"
+    assert next_name(tmp_path / "not-yet") == "chgnet-ft1"
+
+
+def test_the_command_makes_a_calculator_of_labels(tmp_path, monkeypatch):
+    from flows.cli import app
+
+    monkeypatch.setenv("IONLOOP_MODELS", str(tmp_path / "models"))
+    atoms = bulk("Cu") * 2
+    atoms.numbers[0] = 0
+    settings = {"images": 1, "hop_cutoff_A": 3.0, "relax": "atoms", "rule": "easiest", "keep_frames": True}
+    work = Work(structure=Structure.from_atoms(atoms), ion="Cu", calculator="emt", settings=settings)
+    assert label_work(work, tmp_path / "labels" / "one").ok
+    made = CliRunner().invoke(app, ["finetune", str(tmp_path / "labels"), "--epochs", "1"], catch_exceptions=False)
+    assert made.exit_code == 0
+    assert "calculator chgnet-ft1, fidelity chgnet-ft1-neb" in made.output
+    assert "force eV per A" in made.output
+    assert registry.find("chgnet-ft1").fidelity == "chgnet-ft1-neb"
+    with pytest.raises(UserError, match="no label"):
+        CliRunner().invoke(app, ["finetune", str(tmp_path / "models")], catch_exceptions=False)
+
+
+def test_one_name_is_one_set_of_weights():
+    assert registry.find("chgnet-r2scan").fidelity == "chgnet-r2scan-neb"
+    with pytest.raises(ValueError, match=r"options\.model would give other labels the same fidelity"):
+        registry.find("chgnet").settings({"options": {"model": "r2scan"}})
 
 
 @pytest.mark.slow

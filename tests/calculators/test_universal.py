@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from cells import copper_with_vacancy
 
-from calculators import registry, universal
+from calculators import conformance, registry, universal
+from calculators.conformance import metal_probe
+from calculators.label import FailureKind, Structure, Work
 from calculators.labeller import distribution_version
+from calculators.pipeline import label_work
 
 
 @pytest.mark.parametrize("name", universal.MODELS)
@@ -43,3 +47,69 @@ def test_images_share_the_weights_and_nothing_else(monkeypatch):
     assert first.calc is not second.calc
     assert energies[0] == energies[2]
     assert np.isfinite(energies).all()
+
+
+def test_weights_that_cannot_be_had_are_one_clear_line_and_no_fault_of_the_structure(monkeypatch, tmp_path):
+    """Without a network the library fails on its first use; later the same label may work."""
+
+    def offline(name):
+        raise RuntimeError("Model download failed and no local model found\ntraceback")
+
+    matcalc = ModuleType("matcalc")
+    matcalc.PESCalculator = type("PESCalculator", (), {"load_universal": staticmethod(offline)})
+    monkeypatch.setitem(sys.modules, "matcalc", matcalc)
+    monkeypatch.setattr(universal.mace, "unavailable", lambda: None)
+    universal._loaded.cache_clear()
+    work = Work(structure=Structure.from_atoms(copper_with_vacancy()), ion="Cu", calculator="mace")
+    label = label_work(work, tmp_path)
+    assert label.failure.kind is FailureKind.TRANSIENT
+    assert label.failure.reason.startswith(
+        "the weights of MACE-MPA-0-medium could not be loaded (Model download failed"
+    )
+    runs = {found.name: found for found in conformance.check("mace")}["runs"]
+    assert not runs.passed
+    assert "not on Cu8: the weights of MACE-MPA-0-medium" in runs.found
+
+
+def test_a_real_mace_with_weights_of_ones_own(tmp_path, monkeypatch):
+    """Random weights, since none can be downloaded here; what is tested is the way in, not the chemistry."""
+    modules = pytest.importorskip("mace.modules", reason="pip install 'ionloop[mace]'")
+    import torch
+    from e3nn import o3
+
+    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    model = modules.ScaleShiftMACE(
+        r_max=4.0,
+        num_bessel=4,
+        num_polynomial_cutoff=5,
+        max_ell=2,
+        interaction_cls=block,
+        interaction_cls_first=block,
+        num_interactions=2,
+        num_elements=1,
+        hidden_irreps=o3.Irreps("8x0e + 8x1o"),
+        MLP_irreps=o3.Irreps("8x0e"),
+        atomic_energies=np.array([-1.0]),
+        avg_num_neighbors=20.0,
+        atomic_numbers=[29],
+        correlation=2,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=0.3,
+        atomic_inter_shift=0.0,
+    ).double()
+    torch.save(model, tmp_path / "own.model")
+    monkeypatch.setenv("OWN_MACE", str(tmp_path / "own.model"))
+    assert registry.find("plugins:own_mace").fidelity == "own-mace-neb"
+    checks = list(conformance.check("plugins:own_mace", metal_probe()))
+    assert all(found.passed for found in checks), conformance.as_table(checks)
+    settings = {"relax": "none", "images": 1, "steps": 2, "hop_cutoff_A": 3.0, "endpoint_fmax_eV_per_A": 10.0}
+    work = Work(
+        structure=Structure.from_atoms(copper_with_vacancy()),
+        ion="Cu",
+        calculator="plugins:own_mace",
+        settings=settings | {"fmax_eV_per_A": 10.0, "rule": "easiest"},
+    )
+    label = label_work(work, tmp_path / "label")
+    assert label.fidelity == "own-mace-neb"
+    assert label.ok or label.failure.kind is FailureKind.INVALID, label.failure
+    assert label.force_calls > 0
