@@ -49,6 +49,8 @@ class FineTuneSettings(BaseModel):
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     last_rate: float = Field(1.0, gt=0, le=1)  # share of the learning rate that a cosine ends at; 1 keeps it constant
+    # RAdam's first steps are not scaled by the gradient's size: a steep loss would throw the network off.
+    clip: float = Field(1.0, gt=0)  # largest norm of a step's gradient
     energy_weight: float = Field(1.0, ge=0)
     force_weight: float = Field(1.0, ge=0)
     stress_weight: float = Field(0.1, ge=0)
@@ -189,7 +191,14 @@ def _train(
         for start in range(0, len(order), settings.batch):
             optimizer.zero_grad()
             losses = student.losses(targets, order[start : start + settings.batch])
-            sum(weights[name] * loss for name, loss in losses.items()).backward()
+            loss = torch.stack([weights[name] * each for name, each in losses.items()]).sum()
+            if not torch.isfinite(loss):
+                raise ValueError(
+                    f"fine-tuning: the loss is no number in epoch {epoch}; "
+                    f"take a learning_rate below {settings.learning_rate:g}"
+                )
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
         schedule.step()
         found = student.errors(targets, validate)
