@@ -36,7 +36,7 @@ def label_structure(
     """Percolating E_b of a structure file (`ionloop label STRUCTURE --ion Na --calculator chgnet --out DIR`).
 
     Vacant sites are atoms of the element X in the file. A structure without any is repeated until no cell
-    vector is shorter than 8 Å and gets one vacancy, which `provenance["vacancy"]` of the label records.
+    vector is shorter than 8 Å and gets one vacancy, which the label's name says.
 
     Raises:
         FileNotFoundError, ValueError: unreadable or senseless input, in one line.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from calculators.arrangement import lowest_arrangement
 from calculators.barrier import BarrierRun, filled, unconverged_band
 from calculators.failures import invalid
 from calculators.hops import Edge, build_network
@@ -26,14 +27,18 @@ def label_ordering(work: Work, run: BarrierRun, label: Label) -> None:
         ValueError: the input makes no sense.
     """
     settings = run.settings
-    ordering = split(work.structure.to_atoms(), work.ion)
+    atoms = work.structure.to_atoms()
+    ordering = split(atoms, work.ion)
     if not len(ordering.vacancies):
         raise ValueError(
             f"hops: the structure has no vacant {work.ion} site (atomic number 0, symbol X) to hop to; "
             "mark one, or let vacancy() empty one"
         )
-    charges = np.array(work.structure.charges_e)
-    relaxed = run.relax_ordering(ordering)
+    if settings.arrangements > 1:
+        atoms, relaxed, label.provenance["arrangements"] = lowest_arrangement(run, atoms, work.ion)
+        ordering = split(atoms, work.ion)
+    else:
+        relaxed = run.relax_ordering(ordering)
     label.extra["relax_fmax_eV_per_A"] = round(relaxed.fmax_eV_per_A, 4)
     label.extra["relax_converged"] = float(relaxed.converged)
     label.extra["energy_eV"] = relaxed.energy_eV
@@ -42,8 +47,8 @@ def label_ordering(work: Work, run: BarrierRun, label: Label) -> None:
     initial = run.initial_state(relaxed)
     with run.timed("hops"):
         carrier = initial.copy()
-        if len(charges):
-            carrier.set_initial_charges(charges[np.array(work.structure.numbers) != 0])
+        if (charges := atoms.get_initial_charges()).any():
+            carrier.set_initial_charges(charges[atoms.numbers != 0])
         network = build_network(carrier, work.ion, vacancies, names, settings.hop_cutoff_A)
     label.provenance["hops_ranked_by"] = network.estimated_by
     label.provenance["hops_computable"] = len(network.computable)

@@ -23,6 +23,8 @@ class NebSettings(BaseModel):
     relax_steps: int = Field(300, ge=1)
     # Running out of relaxation steps is a failure, or accepted and recorded (bounded relaxation).
     relax_must_converge: bool = True
+    # Arrangements of the mobile ions that are relaxed, of many ranked cheaply; the lowest is kept (1: as given).
+    arrangements: int = Field(1, ge=1, le=100)
 
     # Which hops, and what is made of them (see calculators.hops).
     rule: str = "bottleneck"
@@ -55,7 +57,7 @@ class NebSettings(BaseModel):
     def complete(self) -> dict[str, Any]:
         """All settings as plain data. Those added after the first labels were made are left out at their defaults,
         so that the labels keep their address."""
-        later = {"surrogate", "parallel_images", "keep_frames"}
+        later = {"surrogate", "parallel_images", "keep_frames", "arrangements"}
         defaults = {name: NebSettings.model_fields[name].default for name in later}
         return {name: value for name, value in self.model_dump().items() if defaults.get(name, ...) != value}
 
