@@ -23,6 +23,8 @@ campaign: $(STAMP) ## Run a real campaign on NASICON, about 10 minutes on 2 core
 	@echo "==> running examples/nasicon-quick.toml; its folder: campaigns/nasicon-quick"
 	$(BIN)/ionloop run examples/nasicon-quick.toml
 
+# Two workers on two cores: threads of their own would only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## Lint, type-check and run the tests
 	@echo "==> ruff, mypy, pytest"
 	$(BIN)/ruff check .
