@@ -53,7 +53,9 @@ def screen_campaign(found: Found, config_path: Path | None, console: Console) ->
     with found.ledger() as ledger:
         names = ", ".join(step.name for step in screened.steps)
         text = f"screened {len(screened.entries)} compositions ({names}): {len(screened.kept)} stay"
-        ledger.log(found.folder.absolute().name, "screen", text, steps=[s.model_dump() for s in screened.steps])
+        ledger.log(
+            found.folder.absolute().name, "screen", text, steps=[s.model_dump(mode="json") for s in screened.steps]
+        )
     return screened, path
 
 

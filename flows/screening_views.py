@@ -71,7 +71,12 @@ def summary(screened: Screened) -> dict[str, Any]:
     return {
         "entered": counts[0],
         "steps": [
-            {"step": step.name, "title": step.title, "left": left, "settings": step.model_dump(exclude_none=True)}
+            {
+                "step": step.name,
+                "title": step.title,
+                "left": left,
+                "settings": step.model_dump(mode="json", exclude_none=True),
+            }
             for step, left in zip(screened.steps, counts[1:], strict=True)
         ],
         "columns": [step.title for step in quantities(screened)],

@@ -20,7 +20,7 @@ def finite(value: object) -> float | None:
 def number(value: object, digits: int = 3) -> str:
     """0.4123 -> "0.412"; anything missing or not finite -> a dash."""
     known = finite(value)
-    return DASH if known is None else f"{known:.{digits}f}"
+    return DASH if known is None else f"{round(known, digits) + 0.0:.{digits}f}"  # no "-0.000"
 
 
 def energy(mean_eV: float | None, sigma_eV: float | None = None) -> str:

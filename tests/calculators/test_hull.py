@@ -112,7 +112,6 @@ def test_every_phase_has_its_source_and_can_be_neutral(phases):
         ("Mg2SiO4 olivine", 62),
         ("ZrP2O7 cubic", 205),
         ("NbPO5 tetragonal", 85),
-        ("Na2TiSiO5 natisite", 129),
         ("Y2Ti2O7 pyrochlore", 227),
         ("MgTa2O6 trirutile", 136),
         ("NaZr2(PO4)3 NASICON", 167),
@@ -140,7 +139,6 @@ def test_space_groups(phases, name, number):
         ("TiO2 rutile", "Ti", 2.2, {6}),
         ("Y2O3 bixbyite", "Y", 2.6, {6}),
         ("NbPO5 tetragonal", "Nb", 2.4, {6}),
-        ("Na2TiSiO5 natisite", "Ti", 2.3, {5}),
         ("ZrP2O7 cubic", "Zr", 2.4, {6}),
         ("NaZr2(PO4)3 NASICON", "Zr", 2.4, {6}),
         ("Y2Ti2O7 pyrochlore", "Ti", 2.3, {6}),
@@ -158,6 +156,18 @@ def test_phosphorus_and_silicon_sit_in_tetrahedra(phases):
         for symbol, reach_A in (("P", 1.8), ("Si", 1.85)):
             if symbol in phase.elements:
                 assert set(neighbours(phase.atoms, symbol, reach_A)) == {4}, phase.name
+
+
+def test_sodium_has_room(phases):
+    """A cell typed in too small once put Na3PO4 0.36 eV/atom too high: Na and O are never nearer than 2.05 Å."""
+    for phase in phases.values():
+        if "Na" not in phase.elements or "in the type of" in phase.source:
+            continue
+        sodium, oxygen = (np.flatnonzero(phase.atoms.symbols == symbol) for symbol in ("Na", "O"))
+        _, distances = get_distances(
+            phase.atoms.positions[sodium], phase.atoms.positions[oxygen], cell=phase.atoms.cell, pbc=True
+        )
+        assert distances.min() > 2.05, (phase.name, distances.min())
 
 
 def test_no_atoms_lie_on_top_of_each_other(phases):

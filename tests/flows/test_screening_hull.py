@@ -1,6 +1,7 @@
 """E_hull as a step of the screen and as a command of its own, with CHGNet on cells of a few atoms."""
 
 import csv
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from flows.errors import ConfigError
 from flows.screening import Campaign, Candidate, screen
 from flows.screening_hull import HullModelStep, HullStep, shared_reference
 from flows.screening_steps import ScreenSection
+from flows.screening_views import write_tables
 from models.commands import TrainOptions, train
 from models.ensemble import EnsembleConfig
 from models.training import TrainConfig
@@ -157,6 +159,8 @@ def test_a_model_of_e_hull_is_trained_by_the_same_trainer_and_screens(campaign, 
     found = screen(crystals(campaign, phases["SiO2 quartz"], phases["MgO rocksalt"]), [step], tmp_path / "screen")
     assert len(found.kept) == 1
     assert found.kept[0].candidate.found["hull-model"].facts["sigma_eV_per_atom"] > 0
+    write_tables(found, tmp_path)
+    assert json.loads((tmp_path / "screen.json").read_text())["steps"][0]["settings"]["model"].endswith("model")
     missing = HullModelStep(model=tmp_path / "nothing")
     (entry,) = screen(crystals(campaign, phases["MgO rocksalt"]), [missing], tmp_path / "screen").entries
     assert "no value" in entry.reason

@@ -9,7 +9,16 @@ from flows import wording
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.41234, "0.412"), (None, "–"), (math.nan, "–"), (math.inf, "–"), ("0.4", "–"), (3, "3.000"), (True, "–")],
+    [
+        (0.41234, "0.412"),
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        ("0.4", "–"),
+        (3, "3.000"),
+        (True, "–"),
+        (-1e-6, "0.000"),
+    ],
 )
 def test_number(value, text):
     assert wording.number(value) == text
