@@ -80,17 +80,24 @@ def write_campaign(folder: Path, url: str | None = None, prefect: bool = False, 
 
 
 def live(
-    folder: Path, death: Death | None = None, config: str = "toy.toml", before: Callable[[], None] | None = None
+    folder: Path,
+    death: Death | None = None,
+    before: Callable[[], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Life:
     """Run or resume the campaign of `folder/toy.toml` in a forked driver, until it ends or dies.
 
     Args:
         before: called in the driver's process first, to make its world a harder one.
+        meanwhile: called here while the driver runs. (A thread that is there before would be forked in mid-air,
+            with whatever lock it holds.)
     """
     diary = folder / "diary.json"
     diary.unlink(missing_ok=True)
     child = fork.Process(target=_drive, args=(folder, death, diary, before))
     child.start()
+    if meanwhile is not None:
+        meanwhile()
     child.join(600)
     assert child.exitcode is not None, "the driver hangs"
     kept = json.loads(diary.read_text()) if diary.exists() else {}

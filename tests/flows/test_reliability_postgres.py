@@ -86,6 +86,7 @@ def test_a_server_that_is_restarted_and_one_that_crashes(
 ) -> None:
     write_campaign(tmp_path, server.url)
     struck: list[str] = []
+    until = time.monotonic() + 600
 
     def strike() -> None:
         for what, number, mode, away_s in (
@@ -94,17 +95,15 @@ def test_a_server_that_is_restarted_and_one_that_crashes(
             ("labels", 8, "fast", 6.0),
         ):
             while count(server.url, what) < number:
+                assert time.monotonic() < until, f"waited in vain for {number} {what}"
                 time.sleep(0.05)
             server.control("stop", "-m", mode)
             time.sleep(away_s)
             server.start()
             struck.append(mode)
 
-    striker = threading.Thread(target=strike, daemon=True)
-    striker.start()
-    life = live(tmp_path)
+    life = live(tmp_path, meanwhile=strike)
     assert life.code == 0, life.error
-    striker.join(60)
     assert struck == ["fast", "immediate", "fast"]
     assert content(server.url) == uninterrupted[1]
     print(attempts(server.url))
