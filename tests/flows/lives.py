@@ -99,7 +99,9 @@ def live(
     if meanwhile is not None:
         meanwhile()
     child.join(600)
-    assert child.exitcode is not None, "the driver hangs"
+    if child.exitcode is None:
+        child.kill()
+        raise AssertionError("the driver hangs")
     kept = json.loads(diary.read_text()) if diary.exists() else {}
     return Life(child.exitcode, kept.get("phases", []), kept.get("doing", ""), kept.get("error", ""))
 
