@@ -31,7 +31,7 @@ folder = "."
 seed = 3
 batch = 50
 [space]
-candidates = ["Al", "Pd", "Pt", "Ag", "Sc", "Mg"]
+candidates = ["Al", "Pd", "Pt", "Ag", "Sc", "Mg", "Zn", "Y"]
 generator = {{ kind = "proportions", types = [], sites = [[4, 2, 1, 1], [3, 2, 2, 1], [5, 1, 1, 1]] }}
 filters = [{{ name = "charge-balance", window = [0.5, 2.0] }}]
 [clusters]
@@ -75,7 +75,7 @@ def expected(key: str) -> tuple[list[str], bool]:
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a tmpfs")
 def test_all_good_labels_are_there_and_every_failure_has_its_kind(tmp_path: Path) -> None:
-    host = HOST.replace("Ag = [1] }", "Ag = [1], Sc = [3], Mg = [2] }")
+    host = HOST.replace("Ag = [1] }", "Ag = [1], Sc = [3], Mg = [2], Zn = [2], Y = [3] }")
     (tmp_path / "toy-host.toml").write_text(host)
     (tmp_path / "toy.toml").write_text(CONFIG)
     with small_disk(tmp_path / "toy" / "labels", 16):
