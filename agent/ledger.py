@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -31,7 +31,9 @@ from agent.schema import (
     now,
 )
 from agent.stopwatch import Stopwatches
-from calculators.label import Failure, FailureKind, Label
+
+if TYPE_CHECKING:
+    from calculators.label import Label  # its validators are built when a label is read or written, not for a look
 
 
 @dataclass(frozen=True)
@@ -281,6 +283,8 @@ class Ledger:
         Returns:
             the label as recorded: a value that is no finite number has become an `invalid` failure.
         """
+        from calculators.label import FailureKind
+
         label = _believable(label)
         with self.transaction() as session:
             attempt = session.get_one(AttemptRow, attempt_id)
@@ -345,6 +349,8 @@ class Ledger:
             session.add(EventRow(campaign=campaign, kind="add-label", who=who, text=text, data={"label": label.key}))
 
     def label(self, key: str) -> Label | None:
+        from calculators.label import Label
+
         with self.transaction() as session:
             row = session.get(LabelRow, key)
         return None if row is None else Label.model_validate(row.data)
@@ -444,6 +450,8 @@ def _believable(label: Label) -> Label:
     """The label itself, or, where a calculator returned NaN or infinity for a barrier, that verdict."""
     if label.value_eV is None or math.isfinite(label.value_eV):
         return label
+    from calculators.label import Failure, FailureKind
+
     failure = Failure(kind=FailureKind.INVALID, reason=f"the barrier came out as {label.value_eV}")
     return label.model_copy(update={"value_eV": None, "converged": False, "failure": failure})
 

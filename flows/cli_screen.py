@@ -8,7 +8,6 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from calculators.failures import CalculationFailed
 from flows.errors import as_user_error
 
 console = Console()
@@ -57,6 +56,7 @@ def hull(
     The competing phases of its elements are relaxed once by the same calculator and kept for the next time. The file
     hull.extxyz in the folder is a data set for `ionloop train`.
     """
+    from calculators.failures import CalculationFailed
     from calculators.hull import Energies, HullSettings
     from calculators.hull_command import hull_of_files
     from calculators.phases import open_reference

@@ -20,7 +20,7 @@ from tests.flows.synthetic import Spec, fill
 from tests.flows.test_kill import REPOSITORY
 
 #: What takes long to import and is not needed to look at a ledger.
-HEAVY = ("numpy", "scipy", "ase", "pandas", "torch", "prefect", "matplotlib", "pymatgen", "sklearn")
+HEAVY = ("numpy", "scipy", "ase", "pandas", "torch", "prefect", "matplotlib", "pymatgen", "sklearn", "calculators")
 
 
 def test_status_agrees_with_the_view(views: dict[str, CampaignView]) -> None:
