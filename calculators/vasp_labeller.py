@@ -12,9 +12,10 @@ from ase.mep import NEB
 
 from calculators.barrier import BarrierRun
 from calculators.failures import invalid
+from calculators.frames import BAND
 from calculators.labeller import NebLabeller
 from calculators.neb import ABSURD_BARRIER_EV, Band, interpolated, path_lengths, saved_band
-from calculators.relax import Progress, silent
+from calculators.relax import Progress, forget, silent
 from calculators.storage import write_images
 
 
@@ -58,7 +59,7 @@ class NativeRun(BarrierRun):
 
     def band(self, initial: Atoms, final: Atoms, folder: Path) -> Band:
         from calculators.vasp import vasp_failure
-        from calculators.vasp_neb import run_native
+        from calculators.vasp_neb import all_steps, run_native
 
         settings, options = self.settings, self.settings.options
         band_file = folder / "band.extxyz"
@@ -75,6 +76,8 @@ class NativeRun(BarrierRun):
             except RuntimeError as error:
                 raise vasp_failure(str(error)) from error
         write_images(band_file, done)
+        if (record := self.record(BAND)) is not forget:
+            record(all_steps(folder / "vasp"))
         steps = ionic_steps(folder / "vasp" / "01" / "vasprun.xml")
         self.force_calls += steps * settings.images
         energies = np.array([image.get_potential_energy() for image in done])

@@ -136,6 +136,15 @@ def read_last_step(folder: Path) -> Atoms:
     return image
 
 
+def all_steps(folder: Path) -> list[Atoms]:
+    """Every ionic step of every image that VASP wrote a vasprun.xml for, in VASP's order of atoms."""
+    steps: list[Atoms] = []
+    for path in sorted(folder.glob("[0-9][0-9]/vasprun.xml")):
+        found = ase.io.read(path, index=":", format="vasp-xml")
+        steps += found if isinstance(found, list) else [found]
+    return steps
+
+
 def run_native(
     folder: Path, images: list[Atoms], preset: str = "cgformer", extra: dict[str, Any] | None = None
 ) -> list[Atoms]:

@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 from cells import copper_with_vacancy, nasicon_ordering
 
 from calculators import vasp, vasp_neb
+from calculators.frames import label_frames, read_frames
 from calculators.label import FailureKind, Structure, Work
 from calculators.neb import interpolated
 from calculators.pipeline import label_key, label_work
@@ -226,3 +227,7 @@ def test_a_whole_label_through_the_stand_in(standin, calculator):
     assert label.ok, label.failure
     assert label.fidelity == "vasp-neb"
     assert 0.6 < label.value_eV < 0.9
+    files = sorted((standin / "label" / "frames").glob("*.extxyz"))
+    assert files[-1].stem.endswith("neb")
+    assert sum(len(read_frames(path)) for path in files) == label.force_calls
+    assert len(label_frames(standin / "label")) > 5
