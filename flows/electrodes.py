@@ -27,6 +27,8 @@ from calculators.voltage import Electrode, electrode
 
 #: Steps that the paper's rules speak of, and the columns of the table.
 STEPS = ("V21", "V32", "V43")
+#: A voltage with a larger sigma is not judged: as wide as the paper's window of V21, and a little more.
+MOST_SIGMA_V = 0.5
 #: Begin of the columns of relaxation energies; the content follows.
 RELAXATION = "relaxation_eV_per_atom"
 
@@ -258,6 +260,12 @@ def candidate_of(row: Mapping[str, Any]) -> Candidate:
     values = {step: None if pd.isna(row[step]) else float(row[step]) for step in STEPS}
     energies = {column: float(row[column]) for column in relaxation if not pd.isna(row[column])}
     problem = "" if pd.isna(verdict) or verdict == "ok" else str(verdict)
+    unknown = [step for step in STEPS if float(row.get(f"{step}_sigma") or 0) > MOST_SIGMA_V]
+    if not problem and unknown:
+        widest = max(float(row[f"{step}_sigma"]) for step in unknown)
+        problem = (
+            f"{', '.join(unknown)}: sigma up to {widest:.1f} V, more than the {MOST_SIGMA_V:g} that says anything"
+        )
     if not problem and len(energies) < len(relaxation):
         problem = f"no relaxation energy in {', '.join(sorted(set(relaxation) - set(energies)))}"
     compound = row.get("compound")

@@ -14,7 +14,7 @@ from agent.hosts import load_host
 from calculators.relaxations import RelaxationSettings, Relaxer
 from calculators.voltage import average_voltage_V
 from flows.cli import app
-from flows.electrodes import Study, most_probable, pristine, read_candidates, write_table
+from flows.electrodes import Study, candidate_of, most_probable, pristine, read_candidates, write_table
 from flows.errors import UserError
 from flows.plots_electrodes import profiles, ranking
 
@@ -259,6 +259,15 @@ def test_the_example_is_what_the_page_says():
     assert [round(one.score, 3) for one in found] == [0.415, 0.641, 0.748]
     strict = [one for one in screen(read_candidates(EXAMPLE), Rules(relaxation_measure="largest")) if one.passed]
     assert [one.candidate.compound for one in strict] == ["Cu0.25V1.75"]
+
+
+def test_a_voltage_that_the_model_does_not_know_is_not_judged():
+    row = pd.read_csv(EXAMPLE).set_index("name", drop=False).loc["Au0.75Mo1.25#0"].to_dict()
+    known, unknown = candidate_of(row | {"V21_sigma": 0.2}), candidate_of(row | {"V21_sigma": 6.46, "V43_sigma": 0.2})
+    assert known.problem == ""
+    assert unknown.problem.startswith("V21: sigma up to 6.5 V")
+    (judged,) = screen([unknown])
+    assert not judged.passed
 
 
 @pytest.mark.slow
