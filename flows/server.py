@@ -100,7 +100,11 @@ def configured_api_url() -> str | None:
 
 
 def quiet_prefect() -> None:
-    """Keep Prefect's own lines out of the terminal (they stay in its UI); call before Prefect is imported."""
+    """Keep Prefect's own lines out of the terminal (they stay in its UI); call before Prefect is imported.
+
+    And let its client give a server that has gone half a minute per call, enough for a restart, and not a whole one.
+    """
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "4")  # after 2, 4, 8 and 16 s
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "ionloop")
