@@ -5,6 +5,7 @@ were asked for: so the number at once is reached or the run never ends. What is 
 
     python -m benchmarks.scale slurm --labels 100      (as root, with Debian's Slurm; the node claims that many cores)
     python -m benchmarks.scale dask --labels 100 --per-worker 25
+    python -m benchmarks.scale queue --labels 100      (as slurm, but the jobs only wait: what looking at them costs)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ase.build import bulk
 from calculators.dask_cluster import DaskCluster, DaskOptions
 from calculators.label import Label, Structure, Work
 from calculators.slurm import SlurmOptions, SlurmQueue
+from calculators.slurm_jobs import cancel, look, slurm
 from tests.slurm_node import slurm_node
 
 FAKE = "tests.flows.sleepers:Waiting"
@@ -85,6 +87,28 @@ def measure(compute: Compute, folder: Path, count: int) -> None:
     print(f"driver, threads                 {threading.active_count()}")
 
 
+def watch(folder: Path, count: int, for_s: float = 60.0) -> None:
+    """Submit to a node that starts nothing, and print what the driver pays for waiting."""
+    leave, places = threading.Event(), [folder / "labels" / str(i) for i in range(count)]
+    with slurm_node(folder / "slurm"):
+        node = slurm(["sinfo", "-h", "-o", "%N"]).stdout.strip()
+        slurm(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=benchmark"])
+        queue = SlurmQueue(SlurmOptions(memory_GB=0.03), poll_s=10.0)
+        cpu, start = cpu_s(), time.monotonic()
+        with ThreadPoolExecutor(count) as threads:
+            for pair in zip(works(count, folder / "go"), places, strict=True):
+                threads.submit(queue.label, *pair, None, leave)
+            while len(look().jobs) < count:
+                time.sleep(0.5)
+            took = f"{time.monotonic() - start:.0f} s, {cpu_s() - cpu:.1f} s of processor time"
+            print(f"{count} jobs submitted       {took}")
+            begun = cpu_s()
+            time.sleep(for_s)
+            print(f"driver, waiting          {1000 * (cpu_s() - begun) / for_s:.1f} ms of processor time per s")
+            leave.set()
+        cancel([job for _, job in look().jobs.values()])
+
+
 def cpu_s() -> float:
     """Processor time of this process and of the commands it has run and waited for, s."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -93,10 +117,14 @@ def cpu_s() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engine", choices=("slurm", "dask"))
+    parser.add_argument("engine", choices=("slurm", "dask", "queue"))
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--per-worker", type=int, default=25, help="labels side by side in one Dask worker")
     arguments = parser.parse_args()
+    if arguments.engine == "queue":
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            watch(Path(name), arguments.labels)
+        return
     engine = {"slurm": on_slurm, "dask": on_dask}[arguments.engine]
     print(f"{arguments.engine}: {os.cpu_count()} CPU cores")
     with (
