@@ -29,7 +29,7 @@ SAME_EV = 1e-3
 
 
 def arrangements(atoms: Atoms, ion: str, most: int, seed: int = 0) -> NDArray[np.bool_]:
-    """(n, n_sites) which mobile sites are vacant, the one of `atoms` first: all of them, or `most` random ones."""
+    """(n, n_sites) which mobile sites are vacant: all arrangements, or that of `atoms` and `most` random ones."""
     sites = np.flatnonzero((atoms.symbols == ion) | (atoms.numbers == 0))
     own = atoms.numbers[sites] == 0
     vacant = int(own.sum())

@@ -174,6 +174,7 @@ def test_the_commands_one_after_another(tmp_path):
     assert (out / "ranking.png").is_file()
 
 
+@pytest.mark.slow
 def test_models_in_place_of_the_calculator(study, rows, tmp_path):
     """Train on a small study, predict every arrangement of two metals, screen."""
     from flows.electrode_models import predicted_rows

@@ -191,6 +191,7 @@ def toy_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.slow
 def test_a_campaign_proposes_only_what_is_synthesizable(tmp_path: Path) -> None:
     """End to end on the toy host: everything with silver is called impure, and none of it is proposed."""
     path = write_toy(tmp_path, rounds=1)
