@@ -97,8 +97,11 @@ def look() -> Queue:
     for line in filter(str.strip, done.stdout.splitlines() if done.returncode == 0 else ()):
         job_id, index, state, name = line.split(maxsplit=3)
         known = JobState.RUNNING if state in RUNNING else JobState.WAITING if state in WAITING else None
-        if known is not None:
-            jobs[name, int(index) if index.isdecimal() else None] = (known, job_id)
+        place = name, int(index) if index.isdecimal() else None
+        if state == "COMPLETING":  # an ended job does not hide the one that was submitted after it
+            jobs.setdefault(place, (JobState.RUNNING, job_id))
+        elif known is not None:
+            jobs[place] = (known, job_id)
     return Queue(done.returncode == 0, jobs)
 
 
