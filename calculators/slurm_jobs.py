@@ -93,7 +93,7 @@ def look() -> Queue:
     """Ask Slurm about all jobs of this user at once."""
     user = str(os.getuid())
     done = slurm(["squeue", "--noheader", "--array", "--user", user, "--format", "%i %K %T %j"])
-    jobs = {}
+    jobs: dict[tuple[str, int | None], tuple[JobState, str]] = {}
     for line in filter(str.strip, done.stdout.splitlines() if done.returncode == 0 else ()):
         job_id, index, state, name = line.split(maxsplit=3)
         known = JobState.RUNNING if state in RUNNING else JobState.WAITING if state in WAITING else None

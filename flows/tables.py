@@ -1,6 +1,6 @@
 """Terminal views of a campaign (rich): what `status`, `history`, `rank` and `space` print.
 
-Made for 100 columns; wider terminals give longer formulas and reasons more room.
+Made for 100 columns, readable at 80; wider terminals give longer formulas and reasons more room.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ def status(found: Status) -> RenderableType:
 def history(found: History) -> Table:
     """One line per round: what it chose, what it found, how good the model was afterwards."""
     name, at = found.campaign.name, found.campaign.target_fidelity
-    caption = f"lowest, best: E_b in eV at {at}; MAE: on labels not seen, eV, and the mean predictor's"
+    caption = f"cl.: clusters; lowest, best: E_b in eV at {at}; MAE: on labels not seen, eV, and the mean predictor's"
     table = _table(title=f"{name}: {plural(len(found.rounds), 'round')}", caption=caption)
-    for title in ("round", "sent", "labels", "failed", "clusters", "lowest", "best", "MAE / mean", "took"):
+    table.padding = (0, 1, 0, 0)  # ten columns in 80 characters
+    for title in ("round", "sent", "labels", "fail", "cl.", "lowest", "best", "MAE / mean", "took"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
     best: float | None = None

@@ -29,6 +29,8 @@ def test_history_has_a_line_per_round(synthetic_view):
     text = shown(tables.history(looked(synthetic_view, History.load)))
     for row in synthetic_view.rounds:
         assert f"\n {row.number:>5}" in text or f"\n{row.number:>6}" in text
+    narrow = shown(tables.history(looked(synthetic_view, History.load)), 80)
+    assert "…" not in narrow
 
 
 def test_ranking_shows_the_first_lines_and_says_what_is_left(synthetic_view):
