@@ -208,7 +208,7 @@ def test_plug_ins_and_unknown_names():
     assert (good.name, good.fidelity) == ("good", "good-neb")
     assert find("plugins:Answering").fidelity == "odd"
     for name, words in [
-        ("vaps", "available: bvse, chgnet, emt"),
+        ("vaps", "available: bvse, chgnet, chgnet-r2scan, emt"),
         ("nowhere_to_be_found:thing", "no module named nowhere_to_be_found"),
         ("plugins:missing", "missing"),
         ("plugins:nothing", "neither a factory"),

@@ -204,7 +204,8 @@ def test_the_next_decision_follows_from_the_ledger_alone(tmp_path: Path, candida
     for folder in (tmp_path / "a", tmp_path / "b"):
         again = campaign(folder, candidates, Conducted())
         done = [row.number for row in again.ledger.rounds("toy") if row.state == "done"][-1]
-        rows = again.acquisition_rows(again.proposer.choose(again.learner.after(done), 2, (done + 1, 0), recent=1))
+        proposer = again.proposer
+        rows = proposer.acquisition_rows(proposer.choose(again.learner.after(done), 2, (done + 1, 0), recent=1))
         assert rows[0].mean_eV is not None
         chosen.append(rows)
     assert chosen[0] == chosen[1]
