@@ -45,7 +45,7 @@ def main() -> None:
             pd.read_csv(folder / "space.csv"), pd.read_csv(folder / PREDICTIONS_FILE)
             read = time.process_time() - start
             start, wall = time.process_time(), time.perf_counter()
-            hits = Atlas.of(find_campaign(str(folder))).search(
+            hits = Atlas.of(find_campaign(str(folder)).view()).search(
                 Query.parse(elements="Zr,Hf,Sn", entropy=">=1", eb="<0.4")
             )
             took, wall = time.process_time() - start, time.perf_counter() - wall

@@ -91,6 +91,11 @@ def search(
     without: Annotated[Optional[str], typer.Option(help="None of these.")] = None,  # noqa: UP045
     entropy: Annotated[Optional[str], typer.Option(help="In units of R: '>=1.5', or '>=1,<1.5'.")] = None,  # noqa: UP045
     eb: Annotated[Optional[str], typer.Option(help="Barrier, eV: '<0.4'. Labels, else predictions.")] = None,  # noqa: UP045
+    percentile: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Of the barrier within the whole space, %; 0 is the lowest: '<=5'."),
+    ] = None,
+    price: Annotated[Optional[str], typer.Option(help="Of the dearest dopant, USD/kg: '<=100'.")] = None,  # noqa: UP045
     formula: Annotated[Optional[str], typer.Option(help="This one, as `ionloop rank` writes it.")] = None,  # noqa: UP045
     top: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 20,
     out: Annotated[Optional[Path], typer.Option(help="CSV for all that fit.")] = None,  # noqa: UP045
@@ -108,10 +113,10 @@ def search(
     from flows.tables import hits as shown
 
     with as_user_error():
-        query = Query.parse(elements, without, entropy, eb, formula)
+        query = Query.parse(elements, without, entropy, eb, percentile, price, formula)
     found = find_campaign(campaign)
     with console.status("searching"), as_user_error():
-        atlas = Atlas.of(found)
+        atlas = Atlas.of(found.view())
         fitting = atlas.search(query)
     best = fitting.head(top)
     if structures is not None:

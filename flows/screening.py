@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ase import Atoms
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -43,8 +43,10 @@ from flows.wording import number
 
 if TYPE_CHECKING:
     from agent.hosts import Host
+    from flows.search import Atlas
     from flows.view import CampaignView
 
+T = TypeVar("T")
 MEASUREMENT_FILE = "measurement.json"
 
 
@@ -73,6 +75,21 @@ class Campaign:
     view: CampaignView
     host: Host
     seed: int
+    _made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What all candidates of a screen share and none needs to make again: a trained model, say."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """The whole space with all that is known of it, as `ionloop search` has it."""
+        from flows.search import Atlas
+
+        return Atlas.of(self.view)
 
     @cached_property
     def median_eV(self) -> float | None:

@@ -13,6 +13,7 @@ from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
 from flows.screening_hull import HullModelStep, HullStep
 from flows.screening_md import StabilityStep, TransportStep
+from flows.screening_search import SearchStep
 from flows.screening_synthesizability import SynthesizableStep
 from flows.screening_voltage import VoltageStep
 
@@ -88,7 +89,8 @@ AnyStep = Annotated[
     | StabilityStep
     | TransportStep
     | SynthesizableStep
-    | VoltageStep,
+    | VoltageStep
+    | SearchStep,
     Field(discriminator="step"),
 ]
 

@@ -1,6 +1,6 @@
-"""`ionloop search`: look compositions of a campaign's space up, by elements, entropy and barrier.
+"""`ionloop search`: look compositions of a campaign's space up, by elements, entropy, price and barrier.
 
-The data resource of Fu et al. (high-entropy LZSP): for each composition its entropy, its structure file, its
+The same conditions are the step `search` of `ionloop screen` (`flows.screening_search`). The data resource of Fu et al. (high-entropy LZSP): for each composition its entropy, its structure file, its
 predicted or computed value, and where that lies in the distribution of the whole space.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agent.elements import require_element
-from agent.ledger import Ledger
+from agent.elements import price_usd_per_kg, require_element
 from flows.wording import file_stem
 
 if TYPE_CHECKING:
     from flows.found import Found
+    from flows.view import CampaignView
 
 #: Mean and sigma of every composition of the space after the newest round; a view, rewritten after each.
 PREDICTIONS_FILE = "predictions.csv"
@@ -74,6 +74,9 @@ class Range:
                 kept &= OPERATORS[sign](values, number)
         return kept
 
+    def __str__(self) -> str:
+        return ",".join(f"{sign}{number:g}" for sign, number in self.comparisons)
+
 
 @dataclass(frozen=True)
 class Query:
@@ -82,6 +85,8 @@ class Query:
     Attributes:
         elements: all of them are on the substituted sublattice. `without`: none of them is.
         entropy_R: in units of the gas constant. `E_b_eV`: the label, or the prediction where there is none.
+        percentile: of E_b within the whole space, %; 0 is the lowest barrier.
+        price_usd_per_kg: of the dearest element on the substituted sublattice.
         formula: this one only, as the campaign writes it, or a composition key.
     """
 
@@ -89,6 +94,8 @@ class Query:
     without: tuple[str, ...] = ()
     entropy_R: Range | None = None
     E_b_eV: Range | None = None
+    percentile: Range | None = None
+    price_usd_per_kg: Range | None = None
     formula: str | None = None
 
     @classmethod
@@ -98,20 +105,18 @@ class Query:
         without: str | None = None,
         entropy: str | None = None,
         eb: str | None = None,
+        percentile: str | None = None,
+        price: str | None = None,
         formula: str | None = None,
     ) -> Query:
-        """From the command line's text.
+        """From the text of the command line or of a configuration.
 
         Raises:
             ValueError: something that is no element, or no comparison.
         """
-        return cls(
-            _elements(elements),
-            _elements(without),
-            Range.parse(entropy, "entropy") if entropy is not None else None,
-            Range.parse(eb, "eb") if eb is not None else None,
-            formula,
-        )
+        texts = {"entropy": entropy, "eb": eb, "percentile": percentile, "price": price}
+        ranges = [None if text is None else Range.parse(text, what) for what, text in texts.items()]
+        return cls(_elements(elements), _elements(without), *ranges, formula)
 
 
 @dataclass(frozen=True)
@@ -127,13 +132,13 @@ class Atlas:
     note: str
 
     @classmethod
-    def of(cls, found: Found) -> Atlas:
+    def of(cls, view: CampaignView) -> Atlas:
         """
         Raises:
             FileNotFoundError: the campaign has not enumerated its space yet.
             ValueError: its files are damaged.
         """
-        path = found.folder / "space.csv"
+        path = view.folder / "space.csv"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; `ionloop run` writes it when a campaign begins")
         space = pd.read_csv(path, usecols=["composition", "formula", "cluster"], keep_default_na=False)
@@ -142,29 +147,49 @@ class Atlas:
         space["entropy_class"] = np.select(
             [space["entropy_R"] >= 1.5 - 1e-9, space["entropy_R"] >= 1.0 - 1e-9], ["high", "medium"], "low"
         )
-        with found.ledger() as ledger:
-            name = found.folder.absolute().name
-            space, note = _with_predictions(space, found.folder, ledger, name)
-            space, folders = _with_labels(space, found.folder, ledger, name)
+        space, note = _with_predictions(space, view)
+        space, folders = _with_labels(space, view)
         space["percentile"] = percentiles(space["E_b_eV"].to_numpy(dtype=float))
         return cls(space, sites, folders, note)
 
     def search(self, query: Query) -> pd.DataFrame:
         """The rows that fit, lowest barrier first (those without any value last)."""
         kept = np.ones(len(self.table), dtype=bool)
-        if query.formula is not None:
-            names = self.table[["formula", "composition"]]
-            kept &= (names == query.formula).any(axis=1).to_numpy()
-        if query.elements or query.without:
-            wanted, unwanted = set(query.elements), set(query.without)
-            kept &= [wanted <= one.keys() and not unwanted & one.keys() for one in self.sites]
-        if query.entropy_R is not None:
-            kept &= query.entropy_R.holds(self.table["entropy_R"].to_numpy())
-        if query.E_b_eV is not None:
-            kept &= query.E_b_eV.holds(self.table["E_b_eV"].to_numpy(dtype=float))
+        for _, holds in self.conditions(query):
+            kept &= holds
         hits = self.table[kept].sort_values(["E_b_eV", "composition"], na_position="last").copy()
         hits["structure"] = [self._structure(key) for key in hits["composition"]]
         return hits[list(COLUMNS)].reset_index(drop=True)
+
+    def conditions(self, query: Query) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Each part of a query in words, and (n,) for which rows it holds."""
+        if query.formula is not None:
+            names = self.table[["formula", "composition"]]
+            yield f"formula {query.formula}", (names == query.formula).any(axis=1).to_numpy()
+        if query.elements:
+            wanted = set(query.elements)
+            yield f"all of {', '.join(query.elements)}", np.array([wanted <= one.keys() for one in self.sites])
+        if query.without:
+            unwanted = set(query.without)
+            yield f"none of {', '.join(query.without)}", np.array([not unwanted & one.keys() for one in self.sites])
+        if query.entropy_R is not None:
+            yield f"entropy {query.entropy_R} R", query.entropy_R.holds(self.table["entropy_R"].to_numpy())
+        for what, unit, wanted_range in (("E_b", "eV", query.E_b_eV), ("percentile", "%", query.percentile)):
+            if wanted_range is not None:
+                values = self.table["E_b_eV" if what == "E_b" else "percentile"].to_numpy(dtype=float)
+                yield f"{what} {wanted_range} {unit}", wanted_range.holds(values)
+        if query.price_usd_per_kg is not None:
+            yield f"price {query.price_usd_per_kg} USD/kg", query.price_usd_per_kg.holds(self.prices_usd_per_kg)
+
+    @cached_property
+    def prices_usd_per_kg(self) -> NDArray[np.float64]:
+        """(n,) price of the dearest element on the substituted sublattice; NaN where one is unknown."""
+        return np.array([max((price_usd_per_kg(e) for e in one), key=_unknown_last) for one in self.sites])
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each composition key."""
+        return {key: row for row, key in enumerate(self.table["composition"])}
 
     def _structure(self, composition: str) -> str:
         """The relaxed structure of its best label, if there is one."""
@@ -214,16 +239,16 @@ def write_orderings(found: Found, hits: pd.DataFrame, folder: Path) -> pd.DataFr
     return hits
 
 
-def _with_predictions(space: pd.DataFrame, folder: Path, ledger: Ledger, campaign: str) -> tuple[pd.DataFrame, str]:
+def _with_predictions(space: pd.DataFrame, view: CampaignView) -> tuple[pd.DataFrame, str]:
     """Joined with the newest predictions: of the whole space if they were kept, else of the ledger's ranking."""
-    path = folder / PREDICTIONS_FILE
+    path = view.folder / PREDICTIONS_FILE
     if path.is_file():
         table = pd.read_csv(path)
         if list(table.columns) != ["composition", "mean_eV", "sigma_eV"]:
             raise ValueError(f"{path}: damaged; the next round of the campaign writes it anew")
         note = ""
     else:
-        rows = [(line.composition, line.mean_eV, line.sigma_eV) for line in ledger.ranking(campaign)]
+        rows = [(line.composition, line.mean_eV, line.sigma_eV) for line in view.ranking]
         table = pd.DataFrame(rows, columns=["composition", "mean_eV", "sigma_eV"])
         note = (
             f"{path.name} is missing: percentiles are within the {len(table):,} best that the ledger ranks, "
@@ -239,18 +264,15 @@ def _with_predictions(space: pd.DataFrame, folder: Path, ledger: Ledger, campaig
     return space, note
 
 
-def _with_labels(
-    space: pd.DataFrame, folder: Path, ledger: Ledger, campaign: str
-) -> tuple[pd.DataFrame, dict[str, list[Path]]]:
+def _with_labels(space: pd.DataFrame, view: CampaignView) -> tuple[pd.DataFrame, dict[str, list[Path]]]:
     """Labels at the target fidelity take the place of predictions: the mean over orderings and its standard error."""
-    row = ledger.campaign(campaign)
     values: dict[str, list[float]] = {}
     labels: dict[str, list[tuple[bool, float, Path]]] = {}
-    for proposal, label in ledger.labels(campaign, row.target_fidelity if row is not None else None):
-        if label.value_eV is not None:
-            values.setdefault(proposal.composition, []).append(label.value_eV)
-            entry = (not label.converged, label.value_eV, folder / "labels" / label.key)
-            labels.setdefault(proposal.composition, []).append(entry)
+    for one in view.at_target:
+        assert one.value_eV is not None
+        values.setdefault(one.composition, []).append(one.value_eV)
+        entry = (not one.converged, one.value_eV, view.folder / "labels" / one.label_key)
+        labels.setdefault(one.composition, []).append(entry)
     place = {key: i for i, key in enumerate(space["composition"])}
     for composition, found in values.items():
         if (i := place.get(composition)) is None:
@@ -264,6 +286,11 @@ def _with_labels(
 def _entropy_R(counts: tuple[int, ...]) -> float:
     shares = np.array(counts) / sum(counts)
     return round(float(-(shares * np.log(shares)).sum()), 6) + 0.0
+
+
+def _unknown_last(price: float) -> float:
+    """Sorts an unknown price above every known one."""
+    return math.inf if math.isnan(price) else price
 
 
 def _elements(text: str | None) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`ionloop search` on a synthetic campaign (see synthetic.py: no barrier in it was calculated)."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from agent.composition import Composition
+from agent.elements import price_usd_per_kg
+from agent.hosts import load_host
 from flows.cli import app
 from flows.config import parse_config
-from flows.errors import UserError
+from flows.errors import ConfigError, UserError
 from flows.found import Found, find_campaign
+from flows.screening import screen
+from flows.screening_campaign import candidates_of
+from flows.screening_search import SearchStep
 from flows.search import Atlas, Query, Range, percentiles, write_predictions
 from tests.flows.conftest import played
 from tests.flows.synthetic import Spec
@@ -33,7 +39,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 def test_every_part_of_a_query_holds_for_every_hit(found: Found) -> None:
-    atlas = Atlas.of(found)
+    atlas = Atlas.of(found.view())
     hits = atlas.search(Query.parse(elements="Zr,Sn", without="Mg", entropy=">=1,<1.5", eb="<0.32"))
     assert 0 < len(hits) < len(atlas.table)
     for row in hits.itertuples():
@@ -53,7 +59,7 @@ def test_every_part_of_a_query_holds_for_every_hit(found: Found) -> None:
 def test_labels_take_the_place_of_predictions_and_bring_their_structure(found: Found) -> None:
     view = found.view()
     best = view.best[0]
-    atlas = Atlas.of(found)
+    atlas = Atlas.of(found.view())
     hit = atlas.search(Query.parse(formula=best.composition)).iloc[0]
     values = [a.value_eV for a in view.at_target if a.composition == best.composition]
     assert hit.source == "label"
@@ -112,7 +118,7 @@ def test_unknown_elements_are_named() -> None:
 
 def test_the_command_writes_a_table_and_orderings(found: Found, tmp_path: Path) -> None:
     out, structures = tmp_path / "found.csv", tmp_path / "structures"
-    predicted = Atlas.of(found).search(Query())
+    predicted = Atlas.of(found.view()).search(Query())
     possible = predicted[(predicted.source == "prediction") & predicted.composition.str.endswith(":12")]
     formula, entropy_R = possible.formula.iloc[0], possible.entropy_R.iloc[0]
     command = ["search", str(found.folder), "--formula", formula, "--entropy", f">={entropy_R - 0.01:.3f}"]
@@ -132,11 +138,59 @@ def test_without_predictions_of_the_space_the_percentile_says_what_it_is_of(tmp_
     played(folder, Spec(rounds=2, folders=False))
     config = parse_config({"campaign": {"name": "synthetic", "folder": str(tmp_path)}})
     (folder / "config.json").write_text(config.model_dump_json())
-    atlas = Atlas.of(find_campaign(str(folder)))
+    atlas = Atlas.of(find_campaign(str(folder)).view())
     assert "predictions.csv is missing" in atlas.note
     (folder / "predictions.csv").write_text("nonsense\n1\n")
     with pytest.raises(ValueError, match="damaged"):
-        Atlas.of(find_campaign(str(folder)))
+        Atlas.of(find_campaign(str(folder)).view())
     (folder / "space.csv").unlink()
     with pytest.raises(FileNotFoundError, match="writes it when a campaign begins"):
-        Atlas.of(find_campaign(str(folder)))
+        Atlas.of(find_campaign(str(folder)).view())
+
+
+def test_the_step_of_a_screen_keeps_what_the_command_finds(found: Found, tmp_path: Path) -> None:
+    words = {"without": "Mg", "entropy": ">=1", "eb": "<0.32", "percentile": "<60", "price": "<=1000"}
+    hits = Atlas.of(found.view()).search(Query.parse(**words))
+    candidates = candidates_of(found, found.config)
+    screened = screen(candidates, [SearchStep(**words)], tmp_path)
+    kept = {entry.candidate.composition.key for entry in screened.kept}
+    assert kept == {one.composition.key for one in candidates} & set(hits.composition)
+    assert 0 < len(kept) < len(candidates)
+    for entry in screened.entries:
+        facts = entry.candidate.found["search"].facts
+        assert entry.kept == (not facts["unmet"])
+        assert entry.kept or "does not fit: " in entry.reason
+        assert facts["entropy_R"] == pytest.approx(entry.candidate.composition.entropy_R, abs=1e-5)
+
+
+def test_the_step_counts_by_percentile_and_says_what_was_not_met(found: Found, tmp_path: Path) -> None:
+    candidates = candidates_of(found, found.config)
+    screened = screen(candidates, [SearchStep(elements="Sc", entropy="<1", lowest=1)], tmp_path)
+    reasons = {entry.reason for entry in screened.entries}
+    assert any("all of Sc; entropy <1 R" in reason for reason in reasons)
+    everything = screen(candidates, [SearchStep(lowest=3)], tmp_path)
+    values = [entry.candidate.found["search"].value for entry in everything.entries]
+    assert sorted(entry.candidate.found["search"].value for entry in everything.kept) == sorted(values)[:3]
+
+
+def test_a_composition_outside_the_space_has_no_percentile(found: Found, tmp_path: Path) -> None:
+    one = candidates_of(found, found.config)[0]
+    foreign = replace(one, composition=Composition.of(load_host("nzsp"), {"W": 1, "Mg": 1}))
+    screened = screen([foreign], [SearchStep()], tmp_path)
+    assert "not in space.csv" in screened.entries[0].reason
+
+
+@pytest.mark.parametrize("words", [{"entropy": "high"}, {"elements": "Qq"}, {"percentile": ">5,<1"}, {"price": "cheap"}])
+def test_a_bad_condition_of_the_step_is_refused_with_the_configuration(words: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"campaign": {"name": "x"}, "screen": {"steps": [{"step": "search", **words}]}}, "x.toml")
+    assert str(next(iter(words.values()))) in str(caught.value)
+
+
+def test_a_price_is_that_of_the_dearest_element(found: Found) -> None:
+    atlas = Atlas.of(found.view())
+    for sites, price in zip(atlas.sites, atlas.prices_usd_per_kg, strict=True):
+        assert price == max(price_usd_per_kg(element) for element in sites)
+    cheap = atlas.search(Query.parse(price="<=1000"))
+    assert not cheap.formula.str.contains("Sc").any()  # 3,460 USD/kg
+    assert 0 < len(cheap) < len(atlas.table)
