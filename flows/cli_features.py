@@ -28,7 +28,10 @@ def synthesizability(
     folds: Annotated[int, typer.Option(min=2, help="Cross-validation folds.")] = 10,
     classifier: Annotated[str, typer.Option(help="Whose descriptors are weighed, and who predicts.")] = "naive-bayes",
     predict: Annotated[Optional[Path], typer.Option(help="CSV with a column formula, to be predicted.")] = None,  # noqa: UP045
-    pu: Annotated[bool, typer.Option(help="Score these also by positive-unlabelled learning.")] = False,
+    pu: Annotated[
+        bool,
+        typer.Option(help="Score these also by positive-unlabelled learning; a table of pure ones alone will do."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of folds and classifiers.")] = 0,
 ) -> None:
     """Compare classifiers of phase purity on a table of outcomes, beside the majority class.
@@ -38,21 +41,32 @@ def synthesizability(
     """
     from agent.hosts import load_host
     from flows.outcomes import read_outcomes
-    from flows.synthesizability import COUNTS, compare, read_formulas, write
+    from flows.synthesizability import COUNTS, check_pu, compare, read_formulas, write
     from flows.synthesizability import predict as predicted
 
+    if pu and predict is None:
+        raise UserError("--pu scores formulas: name a CSV of them with --predict")
+    said: list[str] = []
+    written: list[Path] = []
     with console.status("cross-validating"), as_user_error():
         framework = load_host(host)
         outcomes = read_outcomes(table, framework)
-        comparison = compare(outcomes, folds, classifier, seed)
-        written = write(comparison, out)
+        if pu and outcomes.pure.all():
+            said.append(f"{len(outcomes)} compositions, all pure: nothing to classify, only scores of likeness")
+        else:
+            comparison = compare(outcomes, folds, classifier, seed)
+            written += write(comparison, out)
+            said.append(comparison.table().drop(columns=list(COUNTS)).round(3).to_string(index=False))
+            said.append(comparison.verdict())
         if predict is not None:
-            said = predicted(outcomes, read_formulas(predict), framework, classifier, seed, pu)
-            said.round(6).to_csv(out / "predictions.csv", index=False)
+            predictions = predicted(outcomes, read_formulas(predict), framework, classifier, seed, pu)
+            out.mkdir(parents=True, exist_ok=True)
+            predictions.round(6).to_csv(out / "predictions.csv", index=False)
             written.append(out / "predictions.csv")
-    shown = comparison.table().drop(columns=list(COUNTS)).round(3)
-    console.print(shown.to_string(index=False), markup=False, highlight=False, soft_wrap=True)
-    console.print(comparison.verdict(), soft_wrap=True)
+            if pu and outcomes.pure.sum() > 1:
+                said.append(f"positive-unlabelled: {check_pu(outcomes, predictions, seed)}")
+    for text in said:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print("wrote " + ", ".join(map(str, written)), soft_wrap=True)
 
 

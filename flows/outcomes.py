@@ -24,6 +24,8 @@ from agent.ledger import Ledger
 from agent.schema import EventRow
 
 Outcome = Literal["pure", "impure"]
+#: Names of `models.synthesizability.CLASSIFIERS`, which is not imported to say them.
+Classifier = Literal["naive-bayes", "knn", "tree", "svm", "mlp"]
 OUTCOMES: tuple[Outcome, Outcome] = ("pure", "impure")
 #: The kind of the ledger's events that carry an outcome.
 EVENT = "outcome"
@@ -40,9 +42,7 @@ class SynthesizabilitySection(BaseModel):
         description="CSV with columns formula and outcome (pure, impure); default: the six outcomes that Zuo et al. "
         "state. Outcomes added with `ionloop add-outcome` count too, the newest one for a formula.",
     )
-    classifier: Literal["naive-bayes", "knn", "tree", "mlp"] = Field(
-        "naive-bayes", description="Which classifier; the paper's choice is naive Bayes."
-    )
+    classifier: Classifier = Field("naive-bayes", description="Which classifier; the paper's choice is naive Bayes.")
     threshold: float = Field(0.5, gt=0, lt=1, description="Smallest probability of a single phase that passes.")
 
 
@@ -67,6 +67,14 @@ class Outcomes:
     def descriptors(self) -> NDArray[np.float64]:
         """(n, 4) `FOUR_DESCRIPTORS`."""
         return descriptor_table(self.occupations)
+
+    def of(self, occupation: Occupation) -> bool | None:
+        """Whether this composition came out pure; None if nobody knows."""
+        return self._known.get(occupation)
+
+    @cached_property
+    def _known(self) -> dict[Occupation, bool]:
+        return dict(zip(self.occupations, self.pure.tolist(), strict=True))
 
     def joined(self, other: Outcomes) -> Outcomes:
         """Both, the other's outcome where they speak of the same composition."""

@@ -31,7 +31,7 @@ class SearchStep(Step):
     entropy: str | None = Field(None, description='In units of R: ">=1.5", or ">=1,<1.5".')
     eb: str | None = Field(None, description='Label, else prediction, eV: "<0.4".')
     percentile: str | None = Field(None, description='Of E_b within the whole space, %: "<=5".')
-    price: str | None = Field(None, description='Of the dearest element on the substituted sublattice, USD/kg: "<=100".')
+    price: str | None = Field(None, description='Of the dearest substituted element, USD/kg: "<=100".')
     formula: str | None = Field(None, description="This one only, or a composition key.")
 
     @cached_property

@@ -14,7 +14,7 @@ from flows.screening import Candidate, Measurement, Step, Verdict
 from flows.screening_hull import HullModelStep, HullStep
 from flows.screening_md import StabilityStep, TransportStep
 from flows.screening_search import SearchStep
-from flows.screening_synthesizability import SynthesizableStep
+from flows.screening_synthesizability import PuStep, SynthesizableStep
 from flows.screening_voltage import VoltageStep
 
 
@@ -89,6 +89,7 @@ AnyStep = Annotated[
     | StabilityStep
     | TransportStep
     | SynthesizableStep
+    | PuStep
     | VoltageStep
     | SearchStep,
     Field(discriminator="step"),

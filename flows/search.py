@@ -1,6 +1,8 @@
 """`ionloop search`: look compositions of a campaign's space up, by elements, entropy, price and barrier.
 
-The same conditions are the step `search` of `ionloop screen` (`flows.screening_search`). The data resource of Fu et al. (high-entropy LZSP): for each composition its entropy, its structure file, its
+The same conditions are the step `search` of `ionloop screen` (`flows.screening_search`).
+
+The data resource of Fu et al. (high-entropy LZSP): for each composition its entropy, its structure file, its
 predicted or computed value, and where that lies in the distribution of the whole space.
 """
 
@@ -114,9 +116,19 @@ class Query:
         Raises:
             ValueError: something that is no element, or no comparison.
         """
-        texts = {"entropy": entropy, "eb": eb, "percentile": percentile, "price": price}
-        ranges = [None if text is None else Range.parse(text, what) for what, text in texts.items()]
-        return cls(_elements(elements), _elements(without), *ranges, formula)
+
+        def within(text: str | None, what: str) -> Range | None:
+            return None if text is None else Range.parse(text, what)
+
+        return cls(
+            elements=_elements(elements),
+            without=_elements(without),
+            entropy_R=within(entropy, "entropy"),
+            E_b_eV=within(eb, "eb"),
+            percentile=within(percentile, "percentile"),
+            price_usd_per_kg=within(price, "price"),
+            formula=formula,
+        )
 
 
 @dataclass(frozen=True)

@@ -111,19 +111,30 @@ def predict(
 ) -> pd.DataFrame:
     """What a classifier trained on all outcomes says of new formulas, and (`pu`) how alike they are to the pure ones.
 
+    With `pu`, a table of pure compositions alone is enough; nothing is classified then.
+
     Raises:
-        ValueError: a formula this host cannot be, a classifier without probabilities, or too few outcomes.
+        ValueError: a formula this host cannot be, or too few outcomes.
     """
     descriptors = descriptor_table(read_formula(formula, host) for formula in formulas)
-    model = models.fit(outcomes.descriptors, outcomes.pure, classifier, seed)
-    if not hasattr(model, "predict_proba"):
-        raise ValueError(f"classifier {classifier!r}: gives no probability; naive-bayes, knn, tree and mlp do")
     table = pd.DataFrame({"formula": formulas}).join(pd.DataFrame(descriptors, columns=list(FOUR_DESCRIPTORS)))
-    table["probability_pure"] = models.probability_pure(model, descriptors)
+    if not (pu and outcomes.pure.all()):
+        model = models.fit(outcomes.descriptors, outcomes.pure, classifier, seed)
+        table["probability_pure"] = models.probability_pure(model, descriptors)
     if pu:
         positive = outcomes.descriptors[outcomes.pure]
         table["pu_score"] = models.positive_unlabelled_scores(positive, descriptors, seed=seed)
     return table
+
+
+def check_pu(outcomes: Outcomes, predicted: pd.DataFrame, seed: int = 0) -> models.PuCheck:
+    """How many known pure compositions the scores of `predict` would recognise, beside how many of the rest pass.
+
+    Raises:
+        ValueError: a single pure composition.
+    """
+    unlabelled = predicted[list(FOUR_DESCRIPTORS)].to_numpy(dtype=float)
+    return models.check_positive_unlabelled(outcomes.descriptors[outcomes.pure], unlabelled, seed=seed)
 
 
 def read_formulas(path: Path) -> list[str]:

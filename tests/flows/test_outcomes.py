@@ -19,11 +19,12 @@ from flows.cli import app
 from flows.config import load_config, parse_config
 from flows.errors import UserError
 from flows.found import find_campaign
-from flows.outcomes import PhaseClassifier, SynthesizabilitySection, add_outcome, read_outcomes, told
+from flows.outcomes import Classifier, PhaseClassifier, SynthesizabilitySection, add_outcome, read_outcomes, told
 from flows.proposing import Proposer
 from flows.screening import screen
 from flows.screening_campaign import candidates_of
-from flows.screening_steps import BarrierStep, SynthesizableStep
+from flows.screening_steps import BarrierStep
+from flows.screening_synthesizability import PuStep, SynthesizableStep
 from flows.synthesizability import compare, predict, write
 from tests.flows.conftest import played
 from tests.flows.synthetic import Spec
@@ -101,8 +102,30 @@ def test_formulas_are_predicted_and_scored() -> None:
     said = predict(read_outcomes(None, NZSP), [ME1, "Na3Zr1.9Hf0.1Si2PO12"], NZSP, pu=True)
     assert said.probability_pure.iloc[0] > 0.9 > 0.1 > said.probability_pure.iloc[1]
     assert said.pu_score.between(0, 1).all()
-    with pytest.raises(ValueError, match="'svm': gives no probability"):
-        predict(read_outcomes(None, NZSP), [ME1], NZSP, "svm")
+
+
+@pytest.mark.parametrize("classifier", ["knn", "tree", "svm", "mlp"])
+def test_every_classifier_gives_a_probability(classifier: str) -> None:
+    said = predict(read_outcomes(None, NZSP), [ME1, "Na3Zr1.9Hf0.1Si2PO12"], NZSP, classifier)
+    assert said.probability_pure.between(0, 1).all()
+    assert said.probability_pure.iloc[0] >= said.probability_pure.iloc[1]
+
+
+def test_a_table_of_successes_alone_is_enough_for_positive_unlabelled_scores(tmp_path: Path) -> None:
+    shipped = read_outcomes(None, NZSP)
+    table, asked = tmp_path / "pure.csv", tmp_path / "asked.csv"
+    shipped.frame()[shipped.pure].to_csv(table, index=False)
+    asked.write_text(f"formula\n{ME1}\nNa3Zr1.9Hf0.1Si2PO12\nNa3Zr1.9Sn0.1Si2PO12\n")
+    command = ["synthesizability", str(table), "--predict", str(asked), "--pu", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "all pure: nothing to classify" in done.output
+    assert "of known successes recognised when hidden" in done.output
+    said = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert said.pu_score.between(0, 1).all()
+    assert "probability_pure" not in said.columns
+    refused = CliRunner().invoke(app, ["synthesizability", str(table), "--pu", "--out", str(tmp_path / "out")])
+    assert "--predict" in str(refused.exception)
 
 
 def test_what_a_person_adds_is_in_the_ledger_and_turns_the_constraint(tmp_path: Path) -> None:
@@ -177,6 +200,41 @@ def test_a_screen_can_ask_for_a_single_phase(campaign: Path, tmp_path: Path) -> 
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     assert all(entry.candidate.found["synthesizable"].value >= 0.5 for entry in screened.kept)
     assert json.loads(SynthesizableStep().model_dump_json())["at_least"] == 0.5
+
+
+@pytest.mark.parametrize("classifier", ["knn", "tree", "svm", "mlp"])
+def test_every_classifier_can_screen(campaign: Path, tmp_path: Path, classifier: Classifier) -> None:
+    found = find_campaign(str(campaign))
+    screened = screen(candidates_of(found, found.config), [SynthesizableStep(classifier=classifier)], tmp_path)
+    values = [entry.candidate.found["synthesizable"].value for entry in screened.entries]
+    assert all(value is not None and 0 <= value <= 1 for value in values)
+
+
+def test_a_screen_can_ask_for_likeness_to_known_successes(campaign: Path, tmp_path: Path) -> None:
+    """Successes: everything with tantalum, of which the campaign ranks some. No failure is known."""
+    found = find_campaign(str(campaign))
+    candidates = candidates_of(found, found.config)
+    likely = [one for one in candidates if "Ta" in dict(one.composition.amounts)]
+    table = tmp_path / "pure.csv"
+    table.write_text("formula,outcome\n" + "".join(f"{one.composition.key},pure\n" for one in likely[::2]))
+    screened = screen(candidates, [PuStep(table=table)], tmp_path / "screen")
+    scores = {e.candidate.composition.key: e.candidate.found["pu-score"] for e in screened.entries}
+    assert all(scores[one.composition.key].value == 1.0 for one in likely[::2])
+    hidden = [scores[one.composition.key].value for one in likely[1::2]]
+    others = [scores[one.composition.key].value for one in candidates if one not in likely]
+    assert np.mean(hidden) > np.mean(others)
+    assert "recognised when hidden" in str(scores[likely[1].composition.key].facts["check"])
+    assert all(entry.candidate.found["pu-score"].value >= 0.5 for entry in screened.kept)
+
+
+def test_likeness_without_a_success_is_no_number(campaign: Path, tmp_path: Path) -> None:
+    found = find_campaign(str(campaign))
+    candidates = candidates_of(found, found.config)
+    table = tmp_path / "impure.csv"
+    table.write_text(f"formula,outcome\n{ME1},impure\n")
+    screened = screen(candidates[:3], [PuStep(table=table)], tmp_path / "screen")
+    assert not screened.kept
+    assert all("0 positive" in entry.reason for entry in screened.entries)
 
 
 def toy_table() -> str:

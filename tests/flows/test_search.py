@@ -180,7 +180,9 @@ def test_a_composition_outside_the_space_has_no_percentile(found: Found, tmp_pat
     assert "not in space.csv" in screened.entries[0].reason
 
 
-@pytest.mark.parametrize("words", [{"entropy": "high"}, {"elements": "Qq"}, {"percentile": ">5,<1"}, {"price": "cheap"}])
+@pytest.mark.parametrize(
+    "words", [{"entropy": "high"}, {"elements": "Qq"}, {"percentile": ">5,<1"}, {"price": "cheap"}]
+)
 def test_a_bad_condition_of_the_step_is_refused_with_the_configuration(words: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config({"campaign": {"name": "x"}, "screen": {"steps": [{"step": "search", **words}]}}, "x.toml")

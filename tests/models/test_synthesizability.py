@@ -9,6 +9,9 @@ from models import synthesizability_plots as plots
 from models.synthesizability import (
     CLASSIFIERS,
     MAJORITY,
+    PuCheck,
+    _classifier,
+    check_positive_unlabelled,
     cross_validate,
     drop_one,
     fit,
@@ -142,3 +145,40 @@ def test_the_figures_are_drawn(tmp_path) -> None:
         plots.importances(changes, "naive-bayes", tmp_path / "importances.png"),
     ]
     assert all(path.stat().st_size > 5_000 for path in paths)
+
+
+def test_a_scorer_is_checked_by_hiding_what_it_should_recognise() -> None:
+    rng = np.random.default_rng(0)
+    positive, other = rng.normal(0, 1, (30, 2)), rng.normal(5, 1, (90, 2))
+    skilled = check_positive_unlabelled(positive, other)
+    assert skilled.recognised > 0.8
+    assert skilled.passing < 0.1
+    assert "NO SKILL" not in str(skilled)
+    blind = check_positive_unlabelled(positive, rng.normal(0, 1, (90, 2)))
+    assert blind.passing == pytest.approx(blind.recognised, abs=0.25)
+    assert str(PuCheck(0.4, 0.6)).startswith("NO SKILL: 40% of known successes")
+    with pytest.raises(ValueError, match="1 positive; at least 2"):
+        check_positive_unlabelled(positive[:1], other)
+
+
+def test_distances_of_a_support_vector_machine_become_probabilities() -> None:
+    """Right on average (Platt's sigmoid), and rising with the machine's own distance."""
+    descriptors, pure = table(400, seed=1)
+    model = fit(descriptors, pure, "svm")
+    found, asked = probability_pure(model, descriptors), table(2000, seed=2)
+    assert found.mean() == pytest.approx(pure.mean(), abs=0.03)
+    probability, truth = probability_pure(model, asked[0]), asked[1]
+    for low in (0.0, 0.25, 0.5, 0.75):
+        among = (probability >= low) & (probability <= low + 0.25)
+        if among.sum() > 50:
+            assert truth[among].mean() == pytest.approx(probability[among].mean(), abs=0.12)
+    distance = _classifier("svm", 0).fit(descriptors, pure).decision_function(descriptors)
+    assert (np.diff(found[np.argsort(distance)]) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("few", [2, 3])
+def test_a_support_vector_machine_has_probabilities_also_of_small_tables(few: int) -> None:
+    descriptors, pure = table()
+    rows = np.r_[np.flatnonzero(pure)[:few], np.flatnonzero(~pure)[:4]]
+    found = probability_pure(fit(descriptors[rows], pure[rows], "svm"), descriptors)
+    assert ((found > 0) & (found < 1)).all()
