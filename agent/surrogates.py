@@ -1,5 +1,5 @@
 """Cheap surrogates on fixed descriptors, so that the agent can be tried and back-tested without a neural
-network.
+network; `model.kind = "gp"` of a campaign is the same Gaussian process.
 
 Both satisfy `agent.learner.Surrogate`: X is (n, 1) row ids into the feature table that they hold.
 """
@@ -7,13 +7,14 @@ Both satisfy `agent.learner.Surrogate`: X is (n, 1) row ids into the feature tab
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import RandomForestRegressor
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,7 @@ Ints = NDArray[np.int64]
 Kind = Literal["gp", "rf"]
 
 
-class GaussianProcess:
+class GaussianProcess(RegressorMixin, BaseEstimator):
     """Linear plus Matérn-5/2 process with noise (Rasmussen & Williams, 2006, algorithm 2.1).
 
     The linear part is what few labels teach (on compositions: one contribution per ion), the Matérn part what more
@@ -37,38 +38,49 @@ class GaussianProcess:
         features: (rows, d), scaled: mean square of all columns about 1.
         seed: of the draws that stand for ensemble members.
         cheap: (rows,) a cheap fidelity known for every row, in the unit of the labels.
+        members: number of draws.
     """
 
     #: Labels that the prior slope of 1 counts as.
     PRIOR_LABELS = 10
-    MEMBERS = 16
     #: Hyperparameters are tuned again when there are so many times more labels than the last time.
     RETUNE = 1.3
     #: Prior mean and spread of the logarithms of linear weight, Matérn weight, length, noise (labels: variance 1).
     PRIOR = np.array([0.0, 0.0, 0.0, -1.0])
     SPREAD = 1.5
 
-    def __init__(self, features: Floats, seed: int = 0, cheap: Floats | None = None) -> None:
-        self.features, self.seed, self.cheap = features / np.sqrt(max(1, features.shape[1])), seed, cheap
-        self.logarithms = self.PRIOR.copy()
-        self.tuned_at = 0
+    def __init__(self, features: Floats, seed: int = 0, cheap: Floats | None = None, members: int = 16) -> None:
+        self.features, self.seed, self.cheap, self.members = features, seed, cheap, members
 
-    def fit(self, X: Ints, y: Floats) -> Self:
+    def fit(self, X: Ints, y: Floats, on_epoch: object = None) -> Self:
+        """Train on rows X (n, 1) and y (n,), in one go: there are no epochs to report.
+
+        Raises:
+            ValueError: a label that is not finite.
+        """
+        X, y = np.asarray(X, dtype=np.int64), np.asarray(y, dtype=float)
         if not np.isfinite(y).all():
             raise ValueError("a label is not finite")
         self._fit_trend(X[:, 0], y)
         y = y - self._trend(X[:, 0])
-        self.mean, self.scale = float(y.mean()), float(y.std()) or 1.0
-        self.inputs, target = self.features[X[:, 0]], (y - self.mean) / self.scale
-        if len(y) < self.tuned_at or len(y) >= self.RETUNE * self.tuned_at:
-            self.tuned_at = len(y)
-            gram, distance = self.inputs @ self.inputs.T, cdist(self.inputs, self.inputs)
+        self.mean_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
+        self.inputs_, target = self._rows(X), (y - self.mean_) / self.scale_
+        if len(y) < getattr(self, "tuned_at_", 0) or len(y) >= self.RETUNE * getattr(self, "tuned_at_", 0):
+            start = getattr(self, "logarithms_", self.PRIOR)
+            gram, distance = self.inputs_ @ self.inputs_.T, cdist(self.inputs_, self.inputs_)
             bounds = [(-6.0, 5.0)] * len(self.PRIOR)
             loss = partial(self._loss, gram, distance, target)
-            found = minimize(loss, self.logarithms, method="L-BFGS-B", bounds=bounds, options={"maxiter": 20})
-            self.logarithms = found.x
-        self.factor = cho_factor(self._noisy(self._kernel(self.inputs), self.logarithms))
-        self.weights = cho_solve(self.factor, target)
+            found = minimize(loss, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 20})
+            self.logarithms_, self.tuned_at_ = found.x, len(y)
+        self.factor_ = cho_factor(self._noisy(self._kernel(self.inputs_), self.logarithms_))
+        self.target_ = target
+        self.weights_ = cho_solve(self.factor_, target)
+        return self
+
+    def pretrain(self, X: Ints, y: Floats, on_epoch: object = None) -> Self:
+        """Learn the cheap fidelity from some of its labels; its prediction for all rows becomes `cheap`."""
+        every = np.arange(len(self.features))[:, None]
+        self.cheap = np.asarray(clone(self).fit(X, y).predict(every))
         return self
 
     def _loss(self, gram: Floats, distance: Floats, target: Floats, logarithms: Floats) -> float:
@@ -84,48 +96,85 @@ class GaussianProcess:
     def _noisy(self, covariance: Floats, logarithms: Floats) -> Floats:
         return np.asarray(covariance + (np.exp(logarithms[3]) + 1e-8) * np.eye(len(covariance)))
 
+    def _rows(self, X: Any) -> Floats:
+        return np.asarray(self.features[np.asarray(X)[:, 0]] / np.sqrt(max(1, self.features.shape[1])))
+
     def _kernel(self, rows: Floats) -> Floats:
-        return _covariance(rows @ self.inputs.T, cdist(rows, self.inputs), self.logarithms)
+        return _covariance(rows @ self.inputs_.T, cdist(rows, self.inputs_), self.logarithms_)
 
     def _fit_trend(self, rows: Ints, y: Floats) -> None:
-        self.slope, self.offset = 0.0, 0.0
+        self.slope_, self.offset_ = 0.0, 0.0
         if self.cheap is None:
             return
         cheap = self.cheap[rows]
         spread = float(((cheap - cheap.mean()) ** 2).sum())
         prior = self.PRIOR_LABELS * float(self.cheap.var())
-        self.slope = (float(((cheap - cheap.mean()) * (y - y.mean())).sum()) + prior) / (spread + prior)
-        self.offset = float(y.mean() - self.slope * cheap.mean())
+        self.slope_ = (float(((cheap - cheap.mean()) * (y - y.mean())).sum()) + prior) / (spread + prior)
+        self.offset_ = float(y.mean() - self.slope_ * cheap.mean())
 
     def _trend(self, rows: Ints) -> Floats:
-        return self.slope * self.cheap[rows] + self.offset if self.cheap is not None else np.zeros(len(rows))
+        return self.slope_ * self.cheap[rows] + self.offset_ if self.cheap is not None else np.zeros(len(rows))
 
     def predict(self, X: Ints, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
-        rows = self.features[X[:, 0]]
-        cross = self._kernel(rows)
-        mean = self.mean + self.scale * cross @ self.weights + self._trend(X[:, 0])
-        if not return_std:
-            return np.asarray(mean)
-        linear, matern = np.exp(self.logarithms[:2])
-        prior = linear * (rows**2).sum(axis=1) + matern
-        variance = prior - np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T))
-        return np.asarray(mean), self.scale * np.sqrt(np.maximum(variance, 1e-12))
+        """Posterior mean (n,) and, if asked, standard deviation (n,) of the noise-free function."""
+        X = np.asarray(X, dtype=np.int64)
+        mean, sigma = np.zeros(len(X)), np.zeros(len(X))
+        linear, matern = np.exp(self.logarithms_[:2])
+        for part in _parts(len(X)):
+            rows = self._rows(X[part])
+            cross = self._kernel(rows)
+            mean[part] = self.mean_ + self.scale_ * cross @ self.weights_ + self._trend(X[part, 0])
+            if return_std:
+                prior = linear * (rows**2).sum(axis=1) + matern
+                variance = prior - np.einsum("ij,ji->i", cross, cho_solve(self.factor_, cross.T))
+                sigma[part] = self.scale_ * np.sqrt(np.maximum(variance, 1e-12))
+        return (mean, sigma) if return_std else mean
 
     def predict_members(self, X: Ints) -> Floats:
-        """Joint draws from the posterior, for at most 2,000 rows; independent ones by row above."""
-        normal = np.random.default_rng(self.seed).normal(size=(self.MEMBERS, len(X)))
-        mean, std = self.predict(X, return_std=True)
-        if len(X) > 2_000:
-            return np.asarray(mean + std * normal)
-        rows = self.features[X[:, 0]]
-        cross = self._kernel(rows)
-        prior = _covariance(rows @ rows.T, cdist(rows, rows), self.logarithms)
-        covariance = prior - cross @ cho_solve(self.factor, cross.T)
-        steady = covariance + 1e-6 * float(np.diag(prior).max()) * np.eye(len(X))
-        return np.asarray(mean + self.scale * normal @ cholesky(steady))
+        """(members, n): functions drawn from the posterior by pathwise conditioning.
+
+        A draw is a prior draw (its Matérn part by random Fourier features) plus the kernel-weighted correction at
+        the labels (Wilson et al., ICML 2020, eq. 13), so that one draw is the same function wherever and however
+        often it is evaluated.
+        """
+        X = np.asarray(X, dtype=np.int64)
+        draws = np.zeros((self.members, len(X)))
+        for member in range(self.members):
+            rng = np.random.default_rng((self.seed, 5, member))
+            prior = _PriorDraw(self.inputs_.shape[1], self.logarithms_, rng)
+            noise = rng.normal(size=len(self.target_)) * np.exp(self.logarithms_[3] / 2)
+            correction = cho_solve(self.factor_, self.target_ - prior(self.inputs_) - noise)
+            for part in _parts(len(X)):
+                rows = self._rows(X[part])
+                draws[member, part] = prior(rows) + self._kernel(rows) @ correction
+        return np.asarray(self.mean_ + self.scale_ * draws + self._trend(X[:, 0]))
 
     def embed(self, X: Ints) -> Floats:
-        return self.features[X[:, 0]]
+        """The features (n, d)."""
+        return np.asarray(self.features[np.asarray(X)[:, 0]])
+
+
+class _PriorDraw:
+    """One function drawn from the linear plus Matérn-5/2 prior."""
+
+    FREQUENCIES = 512
+
+    def __init__(self, dimensions: int, logarithms: Floats, rng: np.random.Generator) -> None:
+        linear, matern, length, _ = np.exp(logarithms)
+        self.slopes = rng.normal(size=dimensions) * np.sqrt(linear)
+        # A Matérn 5/2 kernel's spectral density is a Student t with 5 degrees of freedom.
+        omega = rng.normal(size=(dimensions, self.FREQUENCIES)) / length
+        self.omega = omega / np.sqrt(rng.chisquare(5, size=self.FREQUENCIES) / 5)
+        self.phase = rng.uniform(0, 2 * np.pi, self.FREQUENCIES)
+        self.weights = rng.normal(size=self.FREQUENCIES) * np.sqrt(2 * matern / self.FREQUENCIES)
+
+    def __call__(self, rows: Floats) -> Floats:
+        return np.asarray(rows @ self.slopes + np.cos(rows @ self.omega + self.phase) @ self.weights)
+
+
+def _parts(n: int, size: int = 4096) -> list[slice]:
+    """`n` rows in parts that bound the memory."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _covariance(gram: Floats, distance: Floats, logarithms: Floats) -> Floats:

@@ -120,7 +120,9 @@ class ModelSection(Section):
     """The surrogate."""
 
     kind: Literal["cgformer", "forest", "gp"] = Field(
-        "cgformer", description="CGformer ensemble on orderings; forest or gp on composition descriptors."
+        "cgformer",
+        description="CGformer ensemble on orderings; forest on composition descriptors; gp: linear plus Matérn "
+        "process on descriptors and ions, the one of the back-tests.",
     )
     members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
     pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.schema import LabelRow, ProposalRow
+from agent.surrogates import GaussianProcess
+from agent.table import composition_features
 from flows.candidates import Candidates
 from flows.config import ModelSection
 from models.calibration import Recalibrated
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.graph import HostGraphs
-from models.surrogates import CompositionForest, CompositionGP
+from models.surrogates import CompositionForest
 from models.training import TrainConfig
 
 Floats = NDArray[np.float64]
@@ -68,10 +70,12 @@ class Retrainer:
             store = HostGraphs(candidates.host.sites(), candidates.numbers, whole_shells=not released)
             ensemble = EnsembleConfig(train=TrainConfig(epochs=config.epochs), pretrain_epochs=config.pretrain_epochs)
             return CGformerEnsemble(store, ensemble, config.members, self.seed, config.start_from)
-        features = np.repeat(candidates.features, candidates.orderings, axis=0)
         if config.kind == "forest":
-            return CompositionForest(features, members=config.members, seed=self.seed)
-        return CompositionGP(features, members=config.members, seed=self.seed)
+            rows = np.repeat(candidates.features, candidates.orderings, axis=0)
+            return CompositionForest(rows, members=config.members, seed=self.seed)
+        features = composition_features(candidates.host, candidates.compositions)
+        rows = np.repeat(features, candidates.orderings, axis=0)
+        return GaussianProcess(rows, self.seed, members=config.members)
 
     def train(self, cheap: Examples, target: Examples, on_epoch: OnEpoch | None = None) -> Any | None:
         """Pre-train on the cheap fidelity, then fit the target fidelity as soon as it has labels.

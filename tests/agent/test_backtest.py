@@ -271,4 +271,4 @@ def test_a_cheap_fidelity_is_a_trend_that_the_process_corrects():
         members = model.predict_members(np.arange(40, 200)[:, None])
         np.testing.assert_allclose(members.mean(axis=0), mean, atol=4 * std.max() / 4 + 1e-6)
     assert error["with"] < 0.5 * error["without"]
-    assert model.slope == 0
+    assert model.slope_ == 0
