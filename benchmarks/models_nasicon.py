@@ -26,9 +26,9 @@ from agent.space import build_space
 from models import plots
 from models.calibration import Recalibrated
 from models.ensemble import CGformerEnsemble, EnsembleConfig
-from models.graph import HostGraphs
 from models.metrics import evaluate
 from models.network import NetworkRegressor
+from models.stores import HostGraphs
 from models.surrogates import CompositionForest, CompositionGP, composition_features
 from models.training import TrainConfig
 

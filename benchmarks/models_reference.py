@@ -23,11 +23,11 @@ from sklearn.linear_model import HuberRegressor
 
 from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
-from models.graph import GraphStore
 from models.metrics import evaluate
 from models.plots import parity
 from models.released import ReleasedCGformer
 from models.schnet import SchNet
+from models.stores import GraphStore
 from models.surrogates import CompositionForest, composition_features
 from models.training import Network, TrainConfig, Trainer, predict
 

@@ -25,9 +25,10 @@ from ase import Atoms
 from torch import nn
 from torch.nn import functional
 
-from models.graph import GraphBatch, GraphStore, HostGraphs
+from models.batch import GraphBatch
 from models.parallel import cores, one_thread
 from models.released import ReleasedCGformer
+from models.stores import GraphStore, HostGraphs
 
 
 class DenseReference(nn.Module):

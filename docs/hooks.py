@@ -36,7 +36,7 @@ PYTHON = {
         "agent.learner",
     ],
     "The ledger": ["agent.ledger", "agent.schema"],
-    "Models": ["models.ensemble", "models.graph", "models.calibration"],
+    "Models": ["models.ensemble", "models.crystal", "models.stores", "models.calibration"],
     "A campaign as data": ["flows.config", "flows.view"],
 }
 

@@ -26,7 +26,7 @@ class CGformers:
 
     def __call__(self, table: Table, seed: int) -> Any:
         from models.ensemble import CGformerEnsemble, EnsembleConfig
-        from models.graph import HostGraphs
+        from models.stores import HostGraphs
         from models.training import TrainConfig
 
         compositions = [Composition.from_key(key) for key in table.ids]

@@ -61,7 +61,7 @@ def _predicted(
 ) -> tuple[Floats, Floats]:
     """Mean and sigma (n,) of a model over arrangements at one content, before relaxation."""
     from models.commands import trained
-    from models.graph import HostGraphs
+    from models.stores import HostGraphs
 
     host = study.hosts[content]
     numbers = np.array([decorated(host, one.symbols).numbers for one in arrangements], dtype=np.uint8)

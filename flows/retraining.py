@@ -20,7 +20,7 @@ from flows.candidates import Candidates
 from flows.config import ModelSection
 from models.calibration import Recalibrated
 from models.ensemble import CGformerEnsemble, EnsembleConfig
-from models.graph import HostGraphs
+from models.stores import HostGraphs
 from models.surrogates import CompositionForest
 from models.training import TrainConfig
 

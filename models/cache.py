@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from safetensors.numpy import load_file, save_file
 
-from models.graph import CUTOFF_A, NEIGHBOURS, SHELL_A, Crystal
+from models.crystal import CUTOFF_A, NEIGHBOURS, SHELL_A, Crystal
 from models.parallel import cores
 
 #: Change it when graphs change, so that old files are not read.

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
-from models.graph import GraphBatch
 from models.layers import Gaussians, mean_over_sites
 from models.training import Network
 

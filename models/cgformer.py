@@ -14,8 +14,8 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
-from models.graph import GraphBatch
 from models.layers import AttentionBias, Convolution, EncoderLayer, Gaussians, Spatial, mean_over_sites
 from models.training import Network
 

@@ -24,11 +24,11 @@ from models import plots
 from models.calibration import ConformalIntervals, Recalibrated, SigmaScale
 from models.data import DataSet, read_dataset, read_structures
 from models.ensemble import CGformerEnsemble, EnsembleConfig
-from models.graph import GraphStore, Store
 from models.metrics import Metrics
 from models.metrics import evaluate as metrics_of
 from models.network import NETWORKS, NetworkRegressor
 from models.released import load_released
+from models.stores import GraphStore, Store
 from models.surrogates import CompositionForest, CompositionGP, composition_features, pad_numbers
 from models.training import OnEpoch, TrainConfig
 

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from models.graph import check_structure
+from models.crystal import check_structure
 
 Floats = NDArray[np.float64]
 DATABASES = {".db", ".json", ".aselmdb"}

@@ -23,9 +23,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from models.cgformer import CGformer, CGformerConfig
-from models.graph import Store
 from models.parallel import Tell, side_by_side
 from models.released import ReleasedCGformer, ReleasedConfig, load_released
+from models.stores import Store
 from models.training import History, Network, Normaliser, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.batch import GraphBatch
+from models.crystal import CUTOFF_A, MAX_HOPS
 from models.dropout import Dropout
-from models.graph import CUTOFF_A, MAX_HOPS, GraphBatch
 
 #: Step (Å) of the table from which radial functions are interpolated.
 TABLE_STEP_A = 0.1

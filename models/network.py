@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
 from models.ensemble import split_rows
-from models.graph import Store
 from models.parallel import one_thread
 from models.released import ReleasedCGformer
+from models.stores import Store
 from models.training import Network, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
 
 Floats = NDArray[np.float64]

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from models.batch import GraphBatch
 from models.cgcnn import CGCNN, CGCNNConfig
-from models.graph import GraphBatch, GraphStore
+from models.stores import GraphStore
 from models.training import Normaliser, predict
 
 #: What the released code puts in place of the scores of atoms that are no neighbours.

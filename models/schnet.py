@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch_geometric.nn.models.schnet import GaussianSmearing, InteractionBlock
 
+from models.batch import GraphBatch
+from models.crystal import CUTOFF_A
 from models.features import MAX_NUMBER
-from models.graph import CUTOFF_A, GraphBatch
 from models.layers import mean_over_sites
 from models.training import Network
 

@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from models.batch import GraphBatch, batches
 from models.dropout import Dropout
-from models.graph import GraphBatch, Store, batches
+from models.stores import Store
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -5,7 +5,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from models.cgformer import CGformer, CGformerConfig
-from models.graph import GraphStore, HostGraphs
+from models.stores import GraphStore, HostGraphs
 
 SPATIAL = ["none", "hop", "rbf", "images"]
 

@@ -6,8 +6,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from models.cache import build_graphs, content_key
+from models.crystal import Crystal
 from models.data import DataSet, read_dataset, read_structures
-from models.graph import Crystal, GraphStore
+from models.stores import GraphStore
 
 
 @pytest.fixture

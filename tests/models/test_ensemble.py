@@ -6,7 +6,7 @@ from sklearn.base import clone
 
 from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig, split_rows
-from models.graph import HostGraphs
+from models.stores import HostGraphs
 from models.training import TrainConfig
 
 CONFIG = EnsembleConfig(

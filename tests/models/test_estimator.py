@@ -13,8 +13,8 @@ from sklearn.utils import estimator_checks as checks
 from models.calibration import Recalibrated
 from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig
-from models.graph import HostGraphs
 from models.network import NetworkRegressor
+from models.stores import HostGraphs
 from models.surrogates import CompositionForest, CompositionGP, composition_features
 from models.training import TrainConfig
 

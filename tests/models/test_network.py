@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.graph import GraphStore
 from models.network import NETWORKS, NetworkRegressor
+from models.stores import GraphStore
 from models.training import TrainConfig
 
 

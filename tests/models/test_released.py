@@ -34,8 +34,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 def test_attention_reaches_only_neighbours(nasicon):
     """What the released code does, unlike its paper: an atom far away changes nothing after one layer."""
-    from models.graph import GraphStore
     from models.released import ReleasedConfig
+    from models.stores import GraphStore
 
     torch.manual_seed(0)
     network = ReleasedCGformer(ReleasedConfig(convolutions=0)).eval()

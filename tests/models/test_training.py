@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.cgformer import CGformer, CGformerConfig
-from models.graph import HostGraphs
+from models.stores import HostGraphs
 from models.training import Normaliser, TrainConfig, Trainer, predict
 
 SMALL = CGformerConfig(width=8, heads=2, head_width=8, dropout=0.1)

@@ -6,7 +6,9 @@ from ase.geometry import get_distances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.graph import CUTOFF_A, Crystal, GraphStore, HostGraphs, batches, pair_images
+from models.batch import batches
+from models.crystal import CUTOFF_A, Crystal, pair_images
+from models.stores import GraphStore, HostGraphs
 
 
 def test_pairs_are_all_images_and_agree_with_minimum_image_distances(rattled):

@@ -1,0 +1,131 @@
+"""A crystal as a graph: for every atom its nearest neighbours, and all pairs of atoms within 8 Å.
+
+Neighbours are 12 within 8 Å, and with them every one at the same distance as the twelfth, so that the graph does not
+depend on the order of atoms. Pairs carry the distance of every periodic image; spatial encodings are made of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from pymatgen.optimization.neighbors import find_points_in_spheres
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import shortest_path
+
+from models.features import check_numbers
+
+CUTOFF_A = 8.0
+NEIGHBOURS = 12
+#: Neighbours whose distance differs by less than this (Å) from the twelfth's belong to the same shell.
+SHELL_A = 0.01
+#: Hop distances are stored up to this number; farther (or unconnected) atoms count as this far.
+MAX_HOPS = 15
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """One crystal graph of n atoms, in NumPy.
+
+    Attributes:
+        numbers: (n,) uint8 atomic numbers; 0 is a vacant site.
+        neighbours: (n, k) int32 index of each neighbour, by distance; where an atom has fewer than k, its
+            own.
+        lengths: (n, k) float32 distance in Å, infinite where there is no neighbour.
+        pairs: (2, p) int32 centre and other atom of every pair image within the cutoff, self included.
+        distances: (p,) float32 distance in Å of every pair image.
+        nearest: (p,) bool, True for the minimum image of each pair.
+    """
+
+    numbers: NDArray[np.uint8]
+    neighbours: NDArray[np.int32]
+    lengths: NDArray[np.float32]
+    pairs: NDArray[np.int32]
+    distances: NDArray[np.float32]
+    nearest: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def hops(self) -> NDArray[np.uint8]:
+        """(n, n) number of bonds on the shortest path, at most `MAX_HOPS`; bonds count in both directions."""
+        n = len(self)
+        centre, slot = np.nonzero(np.isfinite(self.lengths))
+        bonds = csr_matrix((np.ones(len(centre)), (centre, self.neighbours[centre, slot])), shape=(n, n))
+        steps = shortest_path(bonds, directed=False, unweighted=True)
+        return np.minimum(steps, MAX_HOPS).astype(np.uint8)
+
+    @classmethod
+    def from_atoms(
+        cls, atoms: Atoms, name: str = "structure", neighbours: int = NEIGHBOURS, whole_shells: bool = True
+    ) -> Self:
+        """Build the graph of a periodic structure (time grows linearly with the number of atoms).
+
+        Args:
+            atoms: a crystal; always taken as periodic in three directions.
+            name: for messages.
+            neighbours: how many nearest neighbours an atom listens to, if that many lie within 8 Å.
+            whole_shells: also take the neighbours that are as far as the last one; False cuts the shell
+                where the search happens to put it, as the released code does.
+
+        Raises:
+            ValueError: no atoms, no volume, coordinates that are not finite, an element without features.
+        """
+        check_structure(atoms, name)
+        n = len(atoms)
+        centre, other, distance = pair_images(atoms, CUTOFF_A)
+        rank = np.arange(len(centre)) - np.searchsorted(centre, np.arange(n))[centre]
+        counts = np.bincount(centre, minlength=n)
+        last = np.full(n, np.inf)
+        last[centre[rank == neighbours - 1]] = distance[rank == neighbours - 1]
+        keep = distance <= last[centre] + SHELL_A if whole_shells else rank < neighbours
+        width = max(int(np.bincount(centre[keep], minlength=n).max()), 1) if counts.any() else 1
+        table = np.repeat(np.arange(n, dtype=np.int32)[:, None], width, axis=1)
+        lengths = np.full((n, width), np.inf, np.float32)
+        table[centre[keep], rank[keep]] = other[keep]
+        lengths[centre[keep], rank[keep]] = distance[keep]
+
+        itself = np.arange(n)
+        pairs = np.concatenate([np.stack([itself, itself]), np.stack([centre, other])], axis=1)
+        # Pairs are sorted by distance within a centre, and so the first of each is its minimum image.
+        _, first = np.unique(pairs[0] * n + pairs[1], return_index=True)
+        nearest = np.zeros(pairs.shape[1], bool)
+        nearest[first] = True
+        return cls(
+            numbers=atoms.numbers.astype(np.uint8),
+            neighbours=table,
+            lengths=lengths,
+            pairs=pairs.astype(np.int32),
+            distances=np.concatenate([np.zeros(n), distance]).astype(np.float32),
+            nearest=nearest,
+        )
+
+
+def check_structure(atoms: Atoms, name: str) -> None:
+    """Raise ValueError with one line if no crystal graph can be made of a structure."""
+    if len(atoms) == 0:
+        raise ValueError(f"{name}: has no atoms")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(np.asarray(atoms.cell)).all()):
+        raise ValueError(f"{name}: positions or cell are not finite numbers")
+    if abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-3:
+        raise ValueError(f"{name}: has no periodic cell with a volume; crystal graphs need three lattice vectors")
+    check_numbers(atoms.numbers, name)
+
+
+def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Centre, other atom and distance (Å) of all pair images within a cutoff, by centre and then by
+    distance."""
+    cell = np.ascontiguousarray(np.asarray(atoms.cell), dtype=float)
+    positions = np.ascontiguousarray(atoms.get_positions(wrap=True, pbc=True), dtype=float)
+    centre, other, _, distance = find_points_in_spheres(
+        positions, positions, r=cutoff_A, pbc=np.ones(3, dtype=np.int64), lattice=cell, tol=1e-8
+    )
+    away = distance > 1e-8
+    centre, other, distance = centre[away], other[away], distance[away]
+    order = np.lexsort((other, distance, centre))
+    return centre[order], other[order], distance[order]
