@@ -25,6 +25,13 @@ import psutil
 
 START_TIMEOUT_S = 300.0
 LOOPBACK = "127.0.0.1"
+TRIES = 5  # ports, before a start is given up
+SETTINGS = {
+    "PREFECT_SERVER_UI_API_URL": "/api",  # under whatever name the browser has found it, also through a tunnel
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+}
 
 
 class ServerError(RuntimeError):
@@ -53,7 +60,18 @@ class Server:
         return f"{self.root_url}/v2"
 
     def healthy(self) -> bool:
-        return psutil.pid_exists(self.pid) and answers(self.api_url)
+        """Whether it answers, and is what listens there: after a crash another server may have come to its port."""
+        return self.listens() and answers(self.api_url)
+
+    def listens(self) -> bool:
+        """Whether our process, or a child of it, holds the port."""
+        try:
+            process = psutil.Process(self.pid)
+            family = [process, *process.children(recursive=True)]
+            held = [connection for member in family for connection in member.net_connections("tcp")]
+        except psutil.Error:  # gone, or not ours
+            return False
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == self.port for c in held)
 
 
 def answers(api_url: str, timeout_s: float = 2.0) -> bool:
@@ -162,14 +180,24 @@ def _running(folder: Path) -> Server | None:
 
 
 def _start(folder: Path, port: int | None, host: str) -> Server:
-    port = port or _free_port(host)
-    environment = os.environ | {
-        "PREFECT_HOME": str(folder),
-        "PREFECT_SERVER_UI_API_URL": "/api",  # under whatever name the browser has found it, also through a tunnel
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-    }
+    """Start the home's server; a port that somebody else took in the meantime is tried no further than `TRIES`."""
+    for _ in range(TRIES):
+        server = _launch(folder, port or _free_port(host), host)
+        if server is not None:
+            temporary = folder / "server.json.part"
+            temporary.write_text(json.dumps(asdict(server)))
+            temporary.replace(folder / "server.json")
+            return server
+        if port is not None:
+            raise ServerError(
+                f"port {port} on {host} is taken by another program; name another port, or none to have one found"
+            )
+    raise ServerError(f"{TRIES} ports on {host} were taken by other programs just before the Prefect server listened")
+
+
+def _launch(folder: Path, port: int, host: str) -> Server | None:
+    """A server that listens on this port; None if another program does, be it another Prefect server."""
+    environment = os.environ | SETTINGS | {"PREFECT_HOME": str(folder)}
     environment.pop("PREFECT_API_URL", None)
     log = folder / "server.log"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
@@ -184,15 +212,21 @@ def _start(folder: Path, port: int | None, host: str) -> Server:
         )
     server = Server(process.pid, port, host)
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not answers(server.api_url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+    while not server.healthy():
+        ended = process.poll() is not None
+        if (ended or answers(server.api_url)) and not server.listens() and _taken(host, port):
+            _end(process)
+            return None
+        if ended or time.monotonic() > deadline:
+            _end(process)
             raise ServerError(f"the Prefect server did not start on {host}:{port}; its log: {log}")
         time.sleep(0.2)
-    temporary = folder / "server.json.part"
-    temporary.write_text(json.dumps(asdict(server)))
-    temporary.replace(folder / "server.json")
     return server
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def _stop(server: Server) -> None:
@@ -221,8 +255,7 @@ def _gone_is_fine() -> Iterator[None]:
 def _free_port(host: str, preferred: int = 4200) -> int:
     problem: OSError | None = None
     for candidate in (preferred, 0):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with _socket(host) as probe:
             try:
                 probe.bind((host, candidate))
             except OSError as error:
@@ -230,3 +263,18 @@ def _free_port(host: str, preferred: int = 4200) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise ServerError(f"nothing can listen on {host}: {problem}")
+
+
+def _taken(host: str, port: int) -> bool:
+    with _socket(host) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _socket(host: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made

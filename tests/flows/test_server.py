@@ -1,0 +1,94 @@
+"""Two people, or two homes of one person, start their Prefect servers at the same moment."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flows import server as servers
+from flows.server import LOOPBACK, Server, ServerError, answers
+
+
+def free() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def home_of(server: Server) -> str:
+    """The home folder of whatever server answers there, by its own account."""
+    with urllib.request.urlopen(f"{server.api_url}/admin/settings", timeout=30) as answer:
+        return str(json.load(answer)["home"])
+
+
+def both(start: Callable[[Path], Server], *folders: Path) -> list[Server | ServerError]:
+    """What becomes of servers that are started at once in these folders; all are stopped again."""
+
+    def started(folder: Path) -> Server | ServerError:
+        try:
+            return start(folder)
+        except ServerError as error:
+            return error
+
+    with ThreadPoolExecutor(len(folders)) as threads:
+        return list(threads.map(started, folders))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    made = [tmp_path / "one", tmp_path / "other"]
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+@pytest.mark.slow
+def test_servers_that_choose_the_same_port_do_not_take_each_other_for_themselves(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, together, choose = free(), threading.Barrier(2), servers._free_port
+    chose: set[int] = set()
+
+    def chosen(host: str) -> int:
+        if (me := threading.get_ident()) in chose:
+            return choose(host, 0)
+        chose.add(me)
+        together.wait(60)
+        return port
+
+    monkeypatch.setattr(servers, "_free_port", chosen)
+    found = both(lambda folder: servers._start(folder, None, LOOPBACK), *folders)
+    try:
+        assert all(isinstance(server, Server) for server in found), found
+        assert [home_of(server) for server in found] == [str(folder) for folder in folders]
+        assert len({server.port for server in found} - {port}) == 1, "one got the port, one another"
+        assert [json.loads((f / "server.json").read_text())["port"] for f in folders] == [s.port for s in found]
+    finally:
+        for server in found:
+            if isinstance(server, Server):
+                servers._stop(server)
+
+
+@pytest.mark.slow
+def test_a_port_that_a_person_named_is_not_changed_for_another(folders: list[Path]) -> None:
+    port = free()
+    found = both(lambda folder: servers._start(folder, port, LOOPBACK), *folders)
+    try:
+        (winner,) = [server for server in found if isinstance(server, Server)]
+        (loser,) = [error for error in found if isinstance(error, ServerError)]
+        assert home_of(winner) == str(folders[found.index(winner)])
+        assert f"port {port} on {LOOPBACK} is taken by another program" in str(loser)
+        assert not (folders[found.index(loser)] / "server.json").exists()
+        assert not Server(1, port).healthy(), "it answers, but it is not ours"
+        assert answers(winner.api_url)
+    finally:
+        for server in found:
+            if isinstance(server, Server):
+                servers._stop(server)
