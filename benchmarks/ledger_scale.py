@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
@@ -124,7 +125,7 @@ def overhead(labels: int, url: str | None, prefect: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = configuration(folder, labels, url, prefect)
-        with (folder / "output.txt").open("w") as output, _memory() as memory:
+        with (folder / "output.txt").open("w") as output, _Watch() as watch:
             start = time.perf_counter()
             run_campaign(config, Console(file=output))
             wall = time.perf_counter() - start
@@ -132,7 +133,10 @@ def overhead(labels: int, url: str | None, prefect: bool) -> None:
         _print_rounds(ledger, f"{'PostgreSQL' if url else 'SQLite'}, {'Prefect' if prefect else 'no Prefect'}")
         ledger.close()
         print(f"whole campaign, with retraining and report: {wall:.0f} s for {labels} labels")
-        print(f"driver memory, MB, at ten moments: {' '.join(f'{m:.0f}' for m in _thinned(memory, 10))}")
+        used = (f"{who} {1e3 * seconds / labels:.0f}" for who, seconds in watch.cpu_s.items())
+        print(f"processor time per label, ms, with retraining and report: {', '.join(used)}")
+        print(f"driver memory, MB, at ten moments: {' '.join(f'{m:.0f}' for m in _thinned(watch.memory_MB, 10))}")
+        print(f"driver threads at the end: {watch.threads}")
 
 
 def _print_rounds(ledger: Ledger, title: str) -> None:
@@ -155,24 +159,42 @@ def _print_rounds(ledger: Ledger, title: str) -> None:
     print(f"overhead per label: mean {np.mean(beside):.1f} ms, first round {beside[0]:.1f}, last {beside[-1]:.1f} ms")
 
 
-class _memory:
-    """Resident memory of this process (MB), sampled every second while the block runs."""
+class _Watch:
+    """Samples this process and its children every second while the block runs."""
 
-    def __enter__(self) -> list[float]:
-        self.samples: list[float] = []
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self._sample, daemon=True)
-        self.thread.start()
-        return self.samples
+    def __enter__(self) -> _Watch:
+        self.memory_MB: list[float] = []  # resident, of this process
+        self.threads = 0
+        self._cpu_s: dict[tuple[str, int], float] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
 
     def _sample(self) -> None:
-        process = psutil.Process()
-        while not self.done.wait(1.0):
-            self.samples.append(process.memory_info().rss / 1e6)
+        me = psutil.Process()
+        while not self._done.wait(1.0):
+            self.memory_MB.append(me.memory_info().rss / 1e6)
+            self.threads = me.num_threads()
+            for process in (me, *me.children(recursive=True)):
+                try:
+                    line, used = process.cmdline(), process.cpu_times()
+                except psutil.NoSuchProcess:
+                    continue
+                who = "driver" if process == me else "Prefect server" if "server" in line else "worker"
+                self._cpu_s[who, process.pid] = used.user + used.system
+
+    @property
+    def cpu_s(self) -> dict[str, float]:
+        """Processor time by what used it, s."""
+        sums: dict[str, float] = defaultdict(float)
+        for (who, _), seconds in self._cpu_s.items():
+            sums[who] += seconds
+        return sums
 
     def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join()
+        self._done.set()
+        self._thread.join()
 
 
 def _thinned(values: Sequence[float], most: int) -> list[float]:

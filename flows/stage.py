@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import cache
+from math import inf
 from typing import Any, Protocol
 from uuid import UUID
 
-from prefect import flow, get_run_logger, tags, task
+from prefect import Task, flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -27,6 +30,8 @@ log = logging.getLogger("ionloop")
 
 #: How long a busy server may take to answer (s); one that is gone refuses at once.
 PATIENCE_S = 30.0
+#: A server that has answered is not asked again for so long (s).
+HEARD_S = 3.0
 STOPPED = "stopped by a person; what is unfinished stays pending in the ledger"
 
 
@@ -116,6 +121,7 @@ class PrefectStage:
         self._api_url = api_url
         self._campaign = campaign
         self._stop = stop
+        self._heard = -inf  # when it answered last
 
     def flow(self, name: str, body: Callable[[], None], kind: str) -> None:
         once = _Once(body)
@@ -130,20 +136,22 @@ class PrefectStage:
 
     def step(self, kind: str, title: str, body: Callable[[], None], labels: Sequence[str] = ()) -> None:
         once = _Once(body)
-
-        @task(name=kind, task_run_name=title.replace("{", "(").replace("}", ")"), cache_policy=NO_CACHE)
-        def shown() -> Any:
-            return once()
-
-        with tags(*labels):
-            self._guard(shown, once, f"{kind} {title}")
+        self._guard(lambda: _task(kind)(title, labels, once), once, f"{kind} {title}")
 
     def publish(self, view: CampaignView, round: int) -> None:
-        if answers(self._api_url, PATIENCE_S):
+        if self._answers():
             publish_round(view, round)
 
+    def _answers(self) -> bool:
+        """Whether the server is there, asked every few seconds and not for every label."""
+        if time.monotonic() - self._heard > HEARD_S:
+            if not answers(self._api_url, PATIENCE_S):
+                return False
+            self._heard = time.monotonic()
+        return True
+
     def _guard(self, shown: Callable[[], Any], once: _Once, what: str) -> None:
-        if not answers(self._api_url, PATIENCE_S):  # Prefect's client would try for minutes
+        if not self._answers():  # Prefect's client would try for minutes
             self._settle(once)
             return
         try:
@@ -177,6 +185,24 @@ class PrefectStage:
             once()
         if once.error is not None:
             raise once.error from None
+
+
+@cache
+def _task(kind: str) -> Task[[str, Sequence[str], _Once], Any]:
+    """The Prefect task that plays bodies of this kind; its runs are named and tagged one by one.
+
+    The tags of a label are given to its run when that has begun. Had it begun with them, Prefect would have asked its
+    server for a concurrency limit on them, by a thread and a client for each new set of tags, which live as long as
+    the driver: 50 ms of processor time per label here and as much in the server, and a thread more for every label.
+    """
+
+    @task(name=kind, task_run_name="{title}", cache_policy=NO_CACHE)
+    def played(title: str, labels: Sequence[str], once: _Once) -> Any:
+        if (context := TaskRunContext.get()) is not None:
+            context.task_run.tags.extend(labels)
+        return once()
+
+    return played
 
 
 def current_run_id() -> str:
