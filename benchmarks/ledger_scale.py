@@ -119,8 +119,10 @@ def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> 
 def overhead(labels: int, url: str | None, prefect: bool) -> None:
     """Run the campaign and print the overhead per label of each round."""
     from flows.found import ledger_target
+    from flows.server import quiet_prefect
     from flows.session import run_campaign
 
+    quiet_prefect()  # as the command line does
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -53,6 +53,8 @@ class Learner:
 
     def learn(self, round: int) -> str:
         """Train on the labels of a round, commit quality and ranking; returns the decision in words."""
+        # Streaming proposes with the last model while the next is trained; otherwise memory is for one of them.
+        self._models = {n: known for n, known in self._models.items() if self.streaming and n == round - 1}
         model = self._train(round)
         labelled = self._labels(self.proposer.target, round)
         metrics: dict[str, Any] = prospective_quality(labelled) | held_out_quality(model and model.surrogate)
@@ -70,7 +72,6 @@ class Learner:
             write_predictions(self.proposer.config.folder, keys, mean, sigma)
         failed = self.ledger.counts(self._name).get("failed", 0)
         text = decisions.retrained(round, metrics, self.proposer.target, failed)
-        self._models = {number: known for number, known in self._models.items() if number == round - 1}
         self._models[round] = model  # before the ledger says done: streaming proposes with the newest round done
         self.ledger.finish_round(self._name, round, metrics, ranking, text)
         return text

@@ -5,7 +5,7 @@ For tests, for very large spaces, and as the baselines that a graph network has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,10 @@ from models.training import OnEpoch, check_targets
 
 Floats = NDArray[np.float64]
 CHUNK = 4096
+#: Of one tree. On 994 compositions of NASICON (bond valence), 800 of them learned from, 512 leaves are as good
+#: as any number (MAE 28.6 and 28.8 meV, R2 0.547 and 0.541, miscalibration area 0.071 both); trees of 256 are as
+#: accurate, but their spread is too small (0.100).
+LEAVES = 512
 
 
 def composition_features(numbers: NDArray[Any]) -> Floats:
@@ -104,7 +108,11 @@ class _OnFeatures(RegressorMixin, BaseEstimator):
 
 
 class CompositionForest(_OnFeatures):
-    """Extremely randomised trees; sigma is the spread of the trees (Geurts et al., 2006)."""
+    """Extremely randomised trees; sigma is the spread of the trees (Geurts et al., 2006).
+
+    Trees are grown to single examples up to `LEAVES` of them and no further beyond, so that a forest has a largest
+    size (15 MB) however many labels it has learned from.
+    """
 
     def __init__(self, features: Floats, trees: int = 200, members: int = 5, seed: int = 0):
         """
@@ -121,7 +129,10 @@ class CompositionForest(_OnFeatures):
         """Train on rows X (n, 1) and y (n,), in one go: there are no epochs to report."""
         features, target = self._checked(X, y)
         self.scaler_ = StandardScaler().fit(self.features)
-        forest = ExtraTreesRegressor(self.trees, min_samples_leaf=1, max_features=0.5, random_state=self.seed)
+        leaves = LEAVES if len(target) > LEAVES else None  # a bound that is not reached would draw other trees
+        forest = ExtraTreesRegressor(
+            self.trees, min_samples_leaf=1, max_leaf_nodes=leaves, max_features=0.5, random_state=self.seed
+        )
         self.forest_ = forest.fit(features, target)
         return self
 
@@ -134,13 +145,19 @@ class CompositionForest(_OnFeatures):
 
     def predict_members(self, X: Any) -> Floats:
         """(members, n): means of groups of trees."""
-        groups = np.array_split(self._trees(X), self.members)
-        return np.stack([group.mean(axis=0) for group in groups])
+        groups = np.array_split(np.arange(self.trees), self.members)
+        return np.concatenate([[trees[g].mean(axis=0) for g in groups] for trees in self._chunks(X)], axis=1)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Mean (n,) and, if asked, the standard deviation over the trees (n,)."""
-        trees = self._trees(X)
-        return (trees.mean(axis=0), trees.std(axis=0)) if return_std else trees.mean(axis=0)
+        parts = [(trees.mean(axis=0), trees.std(axis=0)) for trees in self._chunks(X)]
+        mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return (mean, std) if return_std else mean
+
+    def _chunks(self, X: Any) -> Iterator[Floats]:
+        """The trees' predictions (trees, n) of so many rows at a time: a space has 10^5, and a forest 200 trees."""
+        for start in range(0, max(len(X), 1), CHUNK):
+            yield self._trees(X[start : start + CHUNK])
 
 
 class CompositionGP(_OnFeatures):

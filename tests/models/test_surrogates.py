@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.surrogates import CompositionForest, CompositionGP, composition_features
+from models.surrogates import LEAVES, CompositionForest, CompositionGP, composition_features
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,30 @@ def test_cheap_labels_help_the_forest():
     plain = CompositionForest(features, seed=1).fit(X[:15], y[:15])
     helped = CompositionForest(features, seed=1).pretrain(X, cheap).fit(X[:15], y[:15])
     assert np.abs(helped.predict(X) - y).mean() < 0.7 * np.abs(plain.predict(X) - y).mean()
+
+
+def test_a_forest_has_a_largest_size():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(4 * LEAVES, 5))
+    y = features[:, 0] + rng.normal(size=len(features))
+    X = np.arange(len(features))[:, None]
+
+    def leaves(labels: int) -> list[int]:
+        forest = CompositionForest(features, trees=3).fit(X[:labels], y[:labels])
+        return [tree.get_n_leaves() for tree in forest.forest_.estimators_]
+
+    assert leaves(LEAVES) == [LEAVES] * 3, "to single examples"
+    assert leaves(2 * LEAVES) == leaves(4 * LEAVES) == [LEAVES] * 3
+
+
+def test_a_space_is_predicted_in_parts_as_in_one(data, monkeypatch):
+    features, y = data
+    X = np.arange(300)[:, None]
+    forest = CompositionForest(features, trees=20, members=3).fit(X, y)
+    mean, sigma, members = *forest.predict(X, return_std=True), forest.predict_members(X)
+    monkeypatch.setattr("models.surrogates.CHUNK", 77)
+    np.testing.assert_array_equal(forest.predict(X, return_std=True), (mean, sigma))
+    np.testing.assert_array_equal(forest.predict_members(X), members)
 
 
 def test_composition_features(decorations):
