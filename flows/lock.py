@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 class CampaignBusy(RuntimeError):
@@ -20,20 +21,32 @@ def driver_lock(folder: Path) -> Iterator[None]:
     """Hold the campaign in `folder`; a second process gets `CampaignBusy` with the first one's process id."""
     path = folder / "driver.lock"
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _taken(file):
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise CampaignBusy(
                 f"campaign {folder.name}: another process (pid {holder}) drives it; "
                 f"watch it with `ionloop status {folder.name}`, or stop that process first"
-            ) from error
+            )
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _taken(file: IO[str], patience_s: float = 1.0) -> bool:
+    """Take the lock; a driver holds it for long, who only looks (`driver_of`) for a moment."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def driver_of(folder: Path) -> int | None:
