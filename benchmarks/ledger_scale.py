@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,9 +38,11 @@ from agent.ledger import Ledger, NewProposal, Ranked
 from agent.schema import AttemptRow, LabelRow, ProposalRow
 from calculators.label import Hop, Label
 from flows.config import Config, parse_config
+from tests.flows.toy import HOST
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUND = 100
+#: Of the toy host's nickel, with their valences: a space of thousands of compositions.
 DOPANTS = {
     "Al": 3,
     "Pd": 2,
@@ -58,44 +61,13 @@ DOPANTS = {
     "Mn": 2,
     "Sm": 3,
 }
-HOST = """
-name = "wide"
-title = "fcc NiAuCu2 with many dopants: a space of thousands of compositions, no ionic conductor"
-spacegroup = "P4/mmm"
-lattice = { a_A = 3.9, b_A = 3.9, c_A = 3.9 }
-cell = [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
-formula_units = 8
-mobile = "Cu"
-substituted = "Ni"
-framework_formula = "Au"
-mobile_per_formula = 2.0
-charges_e = { Cu = 1, Ni = 2, Au = -4 }
-valences = { VALENCES }
-
-[[sites]]
-label = "Cu1"
-sublattice = "mobile"
-position = [0.0, 0.5, 0.5]
-species = { Cu = 16 }
-
-[[sites]]
-label = "Ni"
-sublattice = "substituted"
-position = [0.0, 0.0, 0.0]
-species = { Ni = 8 }
-
-[[sites]]
-label = "Au"
-sublattice = "framework"
-position = [0.5, 0.5, 0.0]
-species = { Au = 8 }
-"""
 
 
 def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> Config:
     """A campaign of so many labels that chooses at random, so that little but the labels takes time."""
     valences = ", ".join(f"{element} = [{valence}]" for element, valence in DOPANTS.items())
-    (folder / "wide.toml").write_text(HOST.replace("VALENCES", valences))
+    wide = re.sub(r"valences = {.*}", f"valences = {{ {valences} }}", HOST).replace('name = "toy"', 'name = "wide"')
+    (folder / "wide.toml").write_text(wide)
     return parse_config(
         {
             "campaign": {"name": "scale", "host": str(folder / "wide.toml"), "folder": str(folder), "batch": ROUND},

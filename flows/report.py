@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from flows import report_figures as charts
+from flows import report_maps as maps
 from flows.dopants import from_labels, from_ranking
 from flows.facts import failure_lines, known_metrics, outcome, reference_note, round_facts
 from flows.screening_views import read_summary
@@ -102,7 +103,7 @@ def figures(view: CampaignView) -> dict[str, go.Figure]:
         "discovery": charts.discovery(view),
         "found": charts.found(view),
         "barriers": charts.barriers(view),
-        "map": charts.cluster_map(view),
+        "map": maps.cluster_map(view),
         "parity": charts.parity(view),
         "calibration": charts.calibration(view),
         "quality": charts.quality(view),
@@ -110,8 +111,8 @@ def figures(view: CampaignView) -> dict[str, go.Figure]:
     made |= {f"path-{i}": figure for i, (_, _, figure) in enumerate(charts.paths(view))}
     for dopants in (from_labels(view), from_ranking(view)):
         if dopants is not None:
-            made[f"{dopants.source}-effects"] = charts.dopant_effects(dopants)
-            made[f"{dopants.source}-pairs"] = charts.dopant_pairs(dopants)
+            made[f"{dopants.source}-effects"] = maps.dopant_effects(dopants)
+            made[f"{dopants.source}-pairs"] = maps.dopant_pairs(dopants)
     return {name: figure for name, figure in made.items() if figure is not None}
 
 

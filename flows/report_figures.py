@@ -1,23 +1,18 @@
-"""The report's interactive figures (plotly). Energies in eV, distances in Å."""
+"""The report's interactive curves (plotly): discovery, model and paths. Energies in eV, distances in Å."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import qualitative, sample_colorscale
 
 from calculators.label import Label
 from flows.discovery import expected_best_error_eV, expected_best_eV, expected_found
-from flows.dopants import Dopants
-from flows.plots import ACCENT, GOOD, GRID, INK, MUTED, SECOND
-from flows.view import Acquisition, CampaignView
-from flows.wording import formula_html, number
+from flows.plots import ACCENT, GOOD, MUTED, SECOND
+from flows.report_style import colorbar, hover, look, tick
+from flows.view import CampaignView
+from flows.wording import number
 
-#: Points of the space that go into the page; more would only make it heavy.
-MAP_POINTS = 6_000
-FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-CLUSTERS = qualitative.Dark24
 PATHS = qualitative.D3
 
 
@@ -44,7 +39,7 @@ def discovery(view: CampaignView) -> go.Figure | None:
                 name=name,
                 mode="markers",
                 marker={"color": MUTED, "size": 7, "symbol": symbol, "opacity": 0.75},
-                text=[_hover(curve.labels[i]) for i in chosen],
+                text=[hover(curve.labels[i]) for i in chosen],
                 hovertemplate="%{text}<extra></extra>",
             )
     figure.add_scatter(
@@ -61,7 +56,7 @@ def discovery(view: CampaignView) -> go.Figure | None:
             x=1, xref="paper", y=curve.target_eV, text=f"target {curve.target_eV:g} eV", showarrow=False,
             xanchor="right", yanchor="bottom", font={"color": GOOD, "size": 12},
         )  # fmt: skip
-    return _look(figure, "labels at the target fidelity", "E<sub>b</sub> (eV)")
+    return look(figure, "labels at the target fidelity", "E<sub>b</sub> (eV)")
 
 
 def found(view: CampaignView) -> go.Figure | None:
@@ -82,7 +77,7 @@ def found(view: CampaignView) -> go.Figure | None:
     figure.add_scatter(
         x=n, y=curve.found, name="this campaign", mode="lines", line={"color": ACCENT, "width": 3, "shape": "hv"}
     )
-    return _look(figure, "labels at the target fidelity", f"found with E<sub>b</sub> ≤ {curve.target_eV:g} eV")
+    return look(figure, "labels at the target fidelity", f"found with E<sub>b</sub> ≤ {curve.target_eV:g} eV")
 
 
 def barriers(view: CampaignView) -> go.Figure | None:
@@ -108,11 +103,11 @@ def barriers(view: CampaignView) -> go.Figure | None:
                 "size": 8,
                 "symbol": ["circle" if a.converged else "circle-open" for a in members],
             },
-            text=[_hover(a) for a in members],
+            text=[hover(a) for a in members],
             hovertemplate="%{text}<extra></extra>",
         )
-    _look(figure, "round", "E<sub>b</sub> (eV)", legend=False)
-    figure.update_xaxes(dtick=_tick(rounds), range=[min(rounds) - 0.6, max(rounds) + 0.6])
+    look(figure, "round", "E<sub>b</sub> (eV)", legend=False)
+    figure.update_xaxes(dtick=tick(rounds), range=[min(rounds) - 0.6, max(rounds) + 0.6])
     return figure
 
 
@@ -139,12 +134,12 @@ def parity(view: CampaignView) -> go.Figure | None:
             "size": 8,
             "line": {"color": "white", "width": 0.7},
             "showscale": several,
-            "colorbar": _colorbar("round", data.rounds),
+            "colorbar": colorbar("round", data.rounds),
         },
-        text=[_hover(a) for a in view.predicted],
+        text=[hover(a) for a in view.predicted],
         hovertemplate="%{text}<extra></extra>",
     )
-    _look(figure, "label (eV)", "predicted before labelling (eV)")
+    look(figure, "label (eV)", "predicted before labelling (eV)")
     figure.update_layout(showlegend=False)
     return figure
 
@@ -166,7 +161,7 @@ def calibration(view: CampaignView) -> go.Figure | None:
         name="observed",
         hovertemplate="%{x:.0%} intervals hold %{y:.0%} of the labels<extra></extra>",
     )
-    _look(figure, "nominal coverage", "observed coverage")
+    look(figure, "nominal coverage", "observed coverage")
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_layout(showlegend=False)
@@ -189,46 +184,9 @@ def quality(view: CampaignView) -> go.Figure | None:
                 mode="lines+markers",
                 line={"color": colour, "dash": dash, "width": 2.5},
             )
-    _look(figure, "round", "MAE on unseen labels (eV)")
+    look(figure, "round", "MAE on unseen labels (eV)")
     figure.update_yaxes(rangemode="tozero")
-    figure.update_xaxes(dtick=_tick(model[0].tolist()))
-    return figure
-
-
-def cluster_map(view: CampaignView) -> go.Figure | None:
-    """The space by cluster; a slider walks through the rounds."""
-    space = view.space
-    if space is None or space.empty:
-        return None
-    shown = space if len(space) <= MAP_POINTS else space.sample(MAP_POINTS, random_state=0)
-    scatter = go.Scattergl if len(shown) > 2_000 else go.Scatter
-    figure = go.Figure(
-        scatter(
-            x=shown.pc1.astype("float32"),
-            y=shown.pc2.astype("float32"),
-            mode="markers",
-            marker={
-                "color": [CLUSTERS[int(c) % len(CLUSTERS)] for c in shown.cluster],
-                "size": 5 if len(shown) > 1500 else 7,
-                "opacity": 0.28,
-            },
-            text=[f"{formula_html(f)}<br>cluster {c}" for f, c in zip(shown.formula, shown.cluster, strict=True)],
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
-        )
-    )
-    labelled = _placed(view, space)
-    if labelled.empty:
-        return _look(figure, "principal component 1", "principal component 2", legend=False)
-    rounds = sorted(labelled["round"].unique().tolist())
-    figure.add_trace(_labelled_trace(labelled, rounds))
-    figure.frames = [
-        go.Frame(data=[_labelled_trace(labelled[labelled["round"] <= r], rounds)], traces=[1], name=str(r))
-        for r in rounds
-    ]
-    _look(figure, "principal component 1", "principal component 2", legend=False)
-    if len(rounds) > 1:
-        figure.update_layout(sliders=[_slider(rounds)], margin_b=110)
+    figure.update_xaxes(dtick=tick(model[0].tolist()))
     return figure
 
 
@@ -241,49 +199,6 @@ def paths(view: CampaignView, count: int = 6) -> list[tuple[str, Label, go.Figur
     low = min((min(hop.path_eV) for _, label in labels for hop in label.hops if hop.path_eV), default=0.0)
     pad = 0.08 * (top - low)
     return [(formula.get(key, key), label, _path(label, (low - pad, top + pad))) for key, label in labels]
-
-
-def dopant_effects(dopants: Dopants) -> go.Figure:
-    """Barrier with an element minus without it, from helpful to harmful."""
-    errors = [effect.error_eV or 0.0 for effect in dopants.effects]
-    colours = [ACCENT if effect.difference_eV < 0 else SECOND for effect in dopants.effects]
-    figure = go.Figure(
-        go.Bar(
-            x=[effect.element for effect in dopants.effects],
-            y=[effect.difference_eV for effect in dopants.effects],
-            error_y={"array": errors, "color": MUTED, "thickness": 1.2},
-            marker={"color": colours, "opacity": 0.85},
-            text=[f"{effect.count} compositions" for effect in dopants.effects],
-            textposition="none",
-            hovertemplate="%{x}: %{y:+.3f} eV (%{text})<extra></extra>",
-        )
-    )
-    _look(figure, "", "E<sub>b</sub> with − without (eV)", legend=False)
-    many = len(dopants.elements) > 15
-    return figure.update_xaxes(dtick=1, tickfont={"size": 8 if many else 12}, tickangle=-90 if many else 0)
-
-
-def dopant_pairs(dopants: Dopants) -> go.Figure:
-    """Mean barrier of all compositions that hold both elements; empty where there are none."""
-    figure = go.Figure(
-        go.Heatmap(
-            x=dopants.elements,
-            y=dopants.elements,
-            z=dopants.mean_eV,
-            customdata=dopants.counts,
-            colorscale="Viridis",
-            colorbar={"title": {"text": "E<sub>b</sub> (eV)"}, "thickness": 12, "outlinewidth": 0},
-            hovertemplate="%{y} with %{x}: %{z:.3f} eV, %{customdata} compositions<extra></extra>",
-            hoverongaps=False,
-            xgap=1.5,
-            ygap=1.5,
-        )
-    )
-    _look(figure, "", "", legend=False)
-    small = {"showgrid": False, "dtick": 1, "tickfont": {"size": 12 if len(dopants.elements) < 16 else 8}}
-    figure.update_xaxes(tickangle=0 if len(dopants.elements) < 16 else -90, **small)
-    figure.update_yaxes(autorange="reversed", **small)
-    return figure
 
 
 def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
@@ -300,7 +215,7 @@ def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
             name=f"{name} {heights}{note}",
             hovertemplate=f"{name}: %{{y:.3f}} eV at %{{x:.2f}} Å{note}<extra></extra>",
         )
-    _look(figure, "path (Å)", "energy (eV)", legend=len(figure.data) <= 4)
+    look(figure, "path (Å)", "energy (eV)", legend=len(figure.data) <= 4)
     figure.update_layout(legend={"font": {"size": 10}, "orientation": "v", "y": 1, "yanchor": "top", "x": 0.02})
     figure.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 42}, font_size=11)
     figure.update_yaxes(range=limits)
@@ -308,35 +223,6 @@ def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
 
 
 # --- parts -----------------------------------------------------------------------------------------------------
-
-
-def _look(figure: go.Figure, x: str, y: str, legend: bool = True) -> go.Figure:
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 13, "color": INK},
-        margin={"l": 62, "r": 16, "t": 24, "b": 52},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
-        showlegend=legend,
-        hoverlabel={"font": {"family": FONT, "size": 13}, "bgcolor": "white", "align": "left"},
-    )
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#cbd2d9", "ticks": "", "automargin": True}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    if x or y:
-        figure.update_xaxes(title_text=x, title_standoff=10)
-        figure.update_yaxes(title_text=y, title_standoff=8)
-    return figure
-
-
-def _hover(label: Acquisition) -> str:
-    lines = [f"<b>{formula_html(label.formula)}</b>", f"label {number(label.value_eV)} eV, round {label.round}"]
-    if label.mean_eV is not None:
-        lines.append(f"predicted {number(label.mean_eV)} ± {number(label.sigma_eV)} eV")
-    if not label.converged:
-        lines.append("not converged")
-    return "<br>".join(lines)
 
 
 def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -351,54 +237,5 @@ def _band(figure: go.Figure, x: np.ndarray, low: np.ndarray, high: np.ndarray) -
     )
 
 
-def _tick(rounds: list[int]) -> int:
-    return max(1, (max(rounds) - min(rounds)) // 10) if rounds else 1
-
-
 def _round_colours(rounds: list[int]) -> list[str]:
     return sample_colorscale("Viridis", np.linspace(0, 0.92, max(len(rounds), 2)))[: len(rounds)]
-
-
-def _colorbar(title: str, rounds: np.ndarray) -> dict[str, object]:
-    ticks = sorted(set(np.linspace(rounds.min(), rounds.max(), 5).round().astype(int).tolist()))
-    return {"title": {"text": title}, "thickness": 10, "outlinewidth": 0, "tickvals": ticks, "len": 0.85}
-
-
-def _placed(view: CampaignView, space: pd.DataFrame) -> pd.DataFrame:
-    """Target labels with their place on the map."""
-    labels = pd.DataFrame(
-        [(a.composition, a.round, _hover(a)) for a in view.at_target], columns=["composition", "round", "text"]
-    )
-    places = space.drop_duplicates("composition")[["composition", "pc1", "pc2"]]
-    return labels.merge(places, on="composition")
-
-
-def _labelled_trace(labelled: pd.DataFrame, rounds: list[int]) -> go.Scatter:
-    return go.Scatter(
-        x=labelled.pc1,
-        y=labelled.pc2,
-        mode="markers",
-        marker={
-            "color": labelled["round"],
-            "colorscale": "Viridis",
-            "cmin": min(rounds),
-            "cmax": max(rounds) + 1e-9,
-            "size": 13,
-            "line": {"color": "white", "width": 1.5},
-            "showscale": len(rounds) > 1,
-            "colorbar": _colorbar("round", np.array(rounds)),
-        },
-        text=labelled.text,
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
-
-
-def _slider(rounds: list[int]) -> dict[str, object]:
-    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
-    return {
-        "active": len(rounds) - 1,
-        "currentvalue": {"prefix": "up to round ", "font": {"size": 13}},
-        "pad": {"t": 48},
-        "steps": [{"label": str(r), "method": "animate", "args": [[str(r)], still]} for r in rounds],
-    }
