@@ -229,12 +229,12 @@ def summary(view: CampaignView, round: int) -> str:
 
 
 PICTURES: dict[str, Callable[[CampaignView], Figure]] = {
-    "Discovery": plots.discovery,
+    "Discovery": partial(plots.discovery, narrow=True),
     "Barriers by round": plots.barriers,
     "Parity": plots.parity,
-    "Model quality": plots.quality,
+    "Model quality": partial(plots.quality, narrow=True),
     "Map of the space": plots.cluster_map,
-    "Paths of the best labels": plots.paths,
+    "Paths of the best labels": partial(plots.paths, narrow=True),
 }
 
 

@@ -1,6 +1,7 @@
 """Figures of a campaign for paper and screen (matplotlib). Energies in eV, distances in Å.
 
 Every function takes a `CampaignView` and returns a `Figure`; what cannot be drawn yet says so in the figure.
+`narrow` puts panels below each other, for a column of text and for phones.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ ROUNDS = "viridis"
 MAP_POINTS = 20_000
 
 
-def discovery(view: CampaignView) -> Figure:
+def discovery(view: CampaignView, narrow: bool = False) -> Figure:
     """Best barrier so far, and how many compositions lie below the target, against the number of labels."""
     curve = view.discovery
     target = curve.target_eV
-    figure, axes = _figure(1, 1 if target is None else 2, width=6.2 if target is None else 9.6)
+    panels = 1 if target is None else 2
+    figure, axes = _figure(panels, 1, height=3.8 * panels) if narrow else _figure(1, panels, width=1.4 + 4.1 * panels)
     if not len(curve.value_eV):
         return _empty(figure, axes, f"no label at the target fidelity ({view.target_fidelity}) yet")
     n = np.arange(1, len(curve.value_eV) + 1)
@@ -68,7 +70,8 @@ def discovery(view: CampaignView) -> Figure:
     for axis in axes:
         axis.set_xlim(0, len(n) + 1)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _footnote(figure, reference_note(view))
+    if not narrow:  # where it would not fit in a line; the text beside it says so
+        _footnote(figure, reference_note(view))
     return figure
 
 
@@ -99,13 +102,13 @@ def parity(view: CampaignView) -> Figure:
     return figure
 
 
-def paths(view: CampaignView, count: int = 6) -> Figure:
+def paths(view: CampaignView, count: int = 6, narrow: bool = False) -> Figure:
     """Energy along the hops of the best labels: filled if converged, the star is the climbing image."""
     labels = [(key, label) for key, label in view.best_labels.items() if any(hop.path_eV for hop in label.hops)]
     labels = labels[:count]
-    columns = min(3, max(1, len(labels)))
+    columns = min(2 if narrow else 3, max(1, len(labels)))
     lines = -(-len(labels) // columns) if labels else 1
-    figure, axes = _figure(lines, columns, width=3.6 * columns, height=2.9 * lines, share=True)
+    figure, axes = _figure(lines, columns, width=(3.1 if narrow else 3.6) * columns, height=2.9 * lines, share=True)
     if not labels:
         return _empty(figure, axes, "no label with a path yet")
     formula = {a.label_key: a.formula for a in view.at_target}
@@ -179,9 +182,9 @@ def cluster_map(view: CampaignView) -> Figure:
     return figure
 
 
-def quality(view: CampaignView) -> Figure:
+def quality(view: CampaignView, narrow: bool = False) -> Figure:
     """Error, rank correlation and calibration on labels that the model had not seen, round by round."""
-    figure, axes = _figure(1, 3, width=10.8, height=3.3)
+    figure, axes = _figure(3, 1, height=8.1) if narrow else _figure(1, 3, width=10.8, height=3.3)
     if not any(len(view.metric(key)[0]) for key in ("mae_eV", "spearman", "r2", "coverage_90")):
         return _empty(figure, axes, "no label has tested the model yet")
     error, rank, calibration = axes

@@ -16,6 +16,15 @@ def test_every_figure_is_drawn_for_every_campaign(name, views, tmp_path):
         figure.savefig(tmp_path / "one.png", dpi=40)
 
 
+@pytest.mark.parametrize("draw", [plots.discovery, plots.quality, plots.paths])
+def test_narrow_figures_fit_a_phone(draw, synthetic_view, tmp_path):
+    """Text of 8 points stays legible (6 pixels) in a column of 360 pixels."""
+    figure = draw(synthetic_view, narrow=True)
+    figure.savefig(tmp_path / "one.png", dpi=80)
+    assert 8 / 72 * 360 / figure.get_figwidth() > 6
+    assert len(figure.axes) == len(draw(synthetic_view).axes)
+
+
 def test_files_are_pictures_with_something_on_them(synthetic_view, tmp_path):
     files = plots.save_plots(synthetic_view, tmp_path / "plots")
     assert sorted(path.stem for path in files) == sorted(plots.FIGURES)
