@@ -6,21 +6,16 @@ attempt. SQLite (write-ahead log) by default, PostgreSQL by URL; the same code a
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, delete, func, select, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
-from agent.database import LedgerError, LedgerLost, insert_unless_known, ledger_error, open_database
+from agent.database import LedgerError
+from agent.labels import Labels, believable, insert_label
 from agent.schema import (
-    AttemptRow,
     CampaignRow,
     EventRow,
     LabelRow,
@@ -30,7 +25,8 @@ from agent.schema import (
     SynthesisRow,
     now,
 )
-from agent.stopwatch import Stopwatches
+
+__all__ = ["Ledger", "LedgerError", "NewProposal", "Ranked"]
 
 if TYPE_CHECKING:
     from calculators.label import Label  # its validators are built when a label is read or written, not for a look
@@ -65,59 +61,11 @@ class Ranked:
     orderings: int
 
 
-class Ledger:
+class Ledger(Labels):
     """Campaigns, rounds, proposals, attempts, labels and events behind one URL.
 
     Rows that are handed out are detached: plain records, valid after the session has ended.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._session = sessionmaker(engine, expire_on_commit=False)
-        self._stopwatches = Stopwatches()
-
-    # --- opening ---------------------------------------------------------------------------------------
-
-    @classmethod
-    def open(cls, url: str | Path) -> Ledger:
-        """Open or create. `url` is an SQLAlchemy URL or the path of an SQLite file.
-
-        Raises:
-            LedgerError: unreachable, not a ledger, or written by a newer ionloop. An older one is migrated, and a
-                copy of an SQLite file stays beside it.
-        """
-        return cls(open_database(url))
-
-    def close(self) -> None:
-        self.engine.dispose()
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """All or nothing; a full disk or a lost server becomes a `LedgerError` and leaves nothing half-written."""
-        try:
-            with self._session.begin() as session:
-                yield session
-        except (IntegrityError, ProgrammingError, DataError):
-            raise  # a mistake of the caller, not of the database
-        except DBAPIError as error:
-            raise ledger_error(error) from error
-
-    def wait(self, patience_s: float, pause_s: float = 1.0) -> None:
-        """Return as soon as the database answers (again).
-
-        Raises:
-            LedgerLost: it did not for `patience_s`.
-        """
-        deadline = time.monotonic() + patience_s
-        while True:
-            try:
-                with self.transaction() as session:
-                    session.execute(select(1))
-                return
-            except LedgerLost:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(pause_s)
 
     # --- campaigns -------------------------------------------------------------------------------------
 
@@ -163,12 +111,6 @@ class Ledger:
             session.add(EventRow(campaign=name, kind="state", text=f"{state}: {reason}" if reason else state))
         if state != "running":
             self._stopwatches.stop(name)
-
-    def _add_driven(self, session: Session, campaign: str) -> None:
-        """Add to the campaign's time of work what has passed since the last time, if this process drives it."""
-        if seconds := self._stopwatches.lap(campaign):
-            query = update(CampaignRow).where(CampaignRow.name == campaign)
-            session.execute(query.values(driven_s=CampaignRow.driven_s + seconds))
 
     def set_campaign_config(self, name: str, config: dict[str, Any], text: str) -> None:
         """Replace the configuration of a campaign that is resumed with a changed one, and say so."""
@@ -264,82 +206,15 @@ class Ledger:
         with self.transaction() as session:
             return session.scalars(query.limit(limit) if limit else query).all()
 
-    # --- labels ----------------------------------------------------------------------------------------
-
-    def start_attempt(self, proposal_id: int, label_key: str, calculator: str, folder: str) -> int:
-        with self.transaction() as session:
-            row = AttemptRow(proposal=proposal_id, label_key=label_key, calculator=calculator, folder=folder)
-            session.add(row)
-            session.flush()
-            attempt = row.id
-        self._stopwatches.start(attempt)
-        return attempt
-
-    def finish_attempt(self, attempt_id: int, label: Label) -> Label:
-        """End an attempt together with what it found, in one transaction.
-
-        A value labels the proposal; a failure leaves it pending, for the next attempt or `fail_proposal`.
-
-        Returns:
-            the label as recorded: a value that is no finite number has become an `invalid` failure.
-        """
-        from calculators.label import FailureKind
-
-        label = _believable(label)
-        with self.transaction() as session:
-            attempt = session.get_one(AttemptRow, attempt_id)
-            proposal = session.get_one(ProposalRow, attempt.proposal)
-            attempt.ended = now()
-            attempt.seconds = self._stopwatches.stop(attempt_id)
-            attempt.folder = label.folder or attempt.folder
-            attempt.state = "succeeded" if label.ok else "failed"
-            if label.failure is not None:
-                attempt.failure_kind = label.failure.kind.value
-                attempt.failure_reason = label.failure.reason
-            verdict = label.ok or (label.failure is not None and label.failure.kind is FailureKind.INVALID)
-            if verdict:
-                _insert_label(session, label, proposal.composition, proposal.ordering)
-            if label.ok:
-                proposal.state = "labelled"
-                proposal.label_key = label.key  # a fallback's label has its own key
-            session.flush()
-            self._add_driven(session, proposal.campaign)  # last: its row is the one that every label wants
-        return label
-
-    def fail_proposal(self, proposal_id: int) -> None:
-        """No calculator of the chain gave a value, and none will be asked again."""
-        with self.transaction() as session:
-            session.get_one(ProposalRow, proposal_id).state = "failed"
-
-    def count_attempts(self, proposal_id: int, label_key: str, state: str) -> int:
-        """How many attempts at this work for this proposal are in a state: "failed", or "lost" with their driver."""
-        query = select(func.count()).where(
-            AttemptRow.proposal == proposal_id, AttemptRow.label_key == label_key, AttemptRow.state == state
-        )
-        with self.transaction() as session:
-            return session.scalar(query) or 0
-
-    def adopt_label(self, proposal_id: int, key: str) -> None:
-        """The proposal's work is already paid for (another campaign, an earlier round): take that label."""
-        with self.transaction() as session:
-            label = session.get_one(LabelRow, key)
-            proposal = session.get_one(ProposalRow, proposal_id)
-            proposal.label_key = key
-            proposal.state = "labelled" if label.value_eV is not None else "failed"
-
-    def add_label(self, label: Label, composition: str, ordering: int) -> None:
-        """Add a label that no proposal asked for (by hand, or imported)."""
-        with self.transaction() as session:
-            _insert_label(session, _believable(label), composition, ordering)
+    # --- labels by hand ----------------------------------------------------------------------------------------
 
     def add_by_hand(
         self, campaign: str, round: int, label: Label, composition: str, formula: str, ordering: int, who: str
     ) -> None:
         """A person's label joins a round of a campaign, with who added it, in one transaction."""
-        believable = _believable(label)
         text = f"{who}: added {label.value_eV} eV ({label.fidelity}) for {formula}"
         with self.transaction() as session:
-            _insert_label(session, believable, composition, ordering)
+            insert_label(session, believable(label), composition, ordering)
             last = select(func.max(ProposalRow.rank)).where(
                 ProposalRow.campaign == campaign, ProposalRow.round == round
             )
@@ -347,46 +222,6 @@ class Ledger:
             rank = (session.scalar(last) or 0) + 1
             session.add(ProposalRow(campaign=campaign, round=round, rank=rank, state="labelled", **asdict(proposal)))
             session.add(EventRow(campaign=campaign, kind="add-label", who=who, text=text, data={"label": label.key}))
-
-    def label(self, key: str) -> Label | None:
-        from calculators.label import Label
-
-        with self.transaction() as session:
-            row = session.get(LabelRow, key)
-        return None if row is None else Label.model_validate(row.data)
-
-    def labels(self, campaign: str, fidelity: str | None = None) -> list[tuple[ProposalRow, LabelRow]]:
-        """Every proposal of a campaign that has a value, with its label, in the order of proposing."""
-        query = (
-            select(ProposalRow, LabelRow)
-            .join(LabelRow, LabelRow.key == ProposalRow.label_key)
-            .where(ProposalRow.campaign == campaign, LabelRow.value_eV.is_not(None))
-            .order_by(ProposalRow.round, ProposalRow.rank)
-        )
-        if fidelity is not None:
-            query = query.where(LabelRow.fidelity == fidelity)
-        with self.transaction() as session:
-            return [(proposal, label) for proposal, label in session.execute(query)]
-
-    def attempts(self, campaign: str, proposal_id: int | None = None) -> Sequence[AttemptRow]:
-        query = (
-            select(AttemptRow)
-            .join(ProposalRow, ProposalRow.id == AttemptRow.proposal)
-            .where(ProposalRow.campaign == campaign)
-            .order_by(AttemptRow.id)
-        )
-        if proposal_id is not None:
-            query = query.where(AttemptRow.proposal == proposal_id)
-        with self.transaction() as session:
-            return session.scalars(query).all()
-
-    def close_lost_attempts(self, campaign: str) -> int:
-        """Mark attempts that a dead driver left open; returns how many. Only the one driver may call this."""
-        mine = select(ProposalRow.id).where(ProposalRow.campaign == campaign)
-        with self.transaction() as session:
-            query = update(AttemptRow).where(AttemptRow.state == "running", AttemptRow.proposal.in_(mine))
-            result = session.execute(query.values(state="lost", ended=now()))
-            return int(result.rowcount)  # type: ignore[attr-defined]
 
     def counts(self, campaign: str) -> dict[str, int]:
         """Proposals by state, e.g. {"labelled": 12, "pending": 1}."""
@@ -444,37 +279,3 @@ def _add_proposals(
         known = session.get(LabelRow, proposal.label_key)
         state = "pending" if known is None else "labelled" if known.value_eV is not None else "failed"
         session.add(ProposalRow(campaign=campaign, round=number, rank=rank, state=state, **asdict(proposal)))
-
-
-def _believable(label: Label) -> Label:
-    """The label itself, or, where a calculator returned NaN or infinity for a barrier, that verdict."""
-    if label.value_eV is None or math.isfinite(label.value_eV):
-        return label
-    from calculators.label import Failure, FailureKind
-
-    failure = Failure(kind=FailureKind.INVALID, reason=f"the barrier came out as {label.value_eV}")
-    return label.model_copy(update={"value_eV": None, "converged": False, "failure": failure})
-
-
-def _insert_label(session: Session, label: Label, composition: str, ordering: int) -> None:
-    """Insert a label unless its key is known: whoever finishes the same work second changes nothing."""
-    insert = insert_unless_known(session.get_bind().dialect.name)
-    values = {
-        "key": label.key,
-        "composition": composition,
-        "ordering": ordering,
-        "fidelity": label.fidelity,
-        "value_eV": label.value_eV,
-        "converged": label.converged,
-        "data": _json(label.model_dump(mode="json")),
-    }
-    session.execute(insert(LabelRow).values(values).on_conflict_do_nothing(index_elements=["key"]))
-
-
-def _json(value: Any) -> Any:
-    """JSON knows no NaN (PostgreSQL refuses it): as text it is kept, and read back as the number it was."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _json(part) for key, part in value.items()}
-    return [_json(part) for part in value] if isinstance(value, list) else value

@@ -1,13 +1,15 @@
 """What a campaign costs beside its labels, and how that grows: results and their reading in docs/scale.md.
 
     python -m benchmarks.ledger_scale overhead  [--labels 1000] [--url postgresql+psycopg://...] [--prefect]
+    python -m benchmarks.ledger_scale stage     [--labels 1000]
     python -m benchmarks.ledger_scale looks     [--labels 10000] [--url ...]
     python -m benchmarks.ledger_scale campaigns [--labels 100] [--url ...] [--campaigns 10]
 
-`overhead` runs a whole campaign in rounds of 100 labels with a calculator that answers at once, in one
-worker process. The overhead of a label is the wall time per label of a round less the time that the label was with
-its worker, as the ledger has it. `looks` fills a ledger and times the commands that read it, as a person starts them.
-`campaigns` lets so many processes write their labels into one database as fast as it takes them.
+`overhead` runs a whole campaign in rounds of 100 labels (or `--streaming`) with a calculator that answers at once,
+in one worker process. The overhead of a label is the wall time per label of a round less the time that the label was
+with its worker, as the ledger has it. `stage` plays labels with nothing in them on Prefect's stage: what Prefect alone
+costs. `looks` fills a ledger and times the commands that read it, as a person starts them. `campaigns` lets so many
+processes write their labels into one database as fast as it takes them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -63,7 +66,7 @@ DOPANTS = {
 }
 
 
-def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> Config:
+def configuration(folder: Path, labels: int, url: str | None, prefect: bool, mode: str = "rounds") -> Config:
     """A campaign of so many labels that chooses at random, so that little but the labels takes time."""
     valences = ", ".join(f"{element} = [{valence}]" for element, valence in DOPANTS.items())
     wide = re.sub(r"valences = {.*}", f"valences = {{ {valences} }}", HOST).replace('name = "toy"', 'name = "wide"')
@@ -77,6 +80,7 @@ def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> 
                 "filters": [{"name": "charge-balance", "window": [1.0, 2.0]}],
             },
             "clusters": {"groups": 8},
+            "loop": {"mode": mode},
             "pretrain": {"labels": 0},
             "acquisition": {"strategy": "random"},
             "label": {"calculators": ["benchmarks.instant:Instant"], "workers": 1},
@@ -88,7 +92,7 @@ def configuration(folder: Path, labels: int, url: str | None, prefect: bool) -> 
     )
 
 
-def overhead(labels: int, url: str | None, prefect: bool) -> None:
+def overhead(labels: int, url: str | None, prefect: bool, mode: str) -> None:
     """Run the campaign and print the overhead per label of each round."""
     from flows.found import ledger_target
     from flows.server import quiet_prefect
@@ -98,7 +102,7 @@ def overhead(labels: int, url: str | None, prefect: bool) -> None:
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = configuration(folder, labels, url, prefect)
+        config = configuration(folder, labels, url, prefect, mode)
         with (folder / "output.txt").open("w") as output, _Watch() as watch:
             start = time.perf_counter()
             run_campaign(config, Console(file=output))
@@ -152,11 +156,11 @@ class _Watch:
             self.threads = me.num_threads()
             for process in (me, *me.children(recursive=True)):
                 try:
-                    line, used = process.cmdline(), process.cpu_times()
+                    line, used = process.cmdline(), _cpu_s(process)
                 except psutil.NoSuchProcess:
                     continue
                 who = "driver" if process == me else "Prefect server" if "server" in line else "worker"
-                self._cpu_s[who, process.pid] = used.user + used.system
+                self._cpu_s[who, process.pid] = used
 
     @property
     def cpu_s(self) -> dict[str, float]:
@@ -169,6 +173,54 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+
+
+def stage(labels: int) -> None:
+    """Prefect's share: what the driver waits for and what driver and server compute, per label, by the hundred."""
+    from flows.server import local_server, quiet_prefect
+
+    quiet_prefect()
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.stage import PrefectStage, crew, current_run_id, elsewhere, tell
+
+    def label() -> None:
+        current_run_id()
+        tell("Na3Zr2Si2PO12 by instant, because: drawn at random; ledger id 7, folder labels/0123456789abcdef")
+        tell("Na3Zr2Si2PO12: 0.300 eV; ledger id 7, folder labels/0123456789abcdef")
+
+    with local_server() as server, temporary_settings({PREFECT_API_URL: server.api_url}):
+        shown = PrefectStage(server.api_url, "scale", lambda: None)
+        processes = psutil.Process(), psutil.Process(server.pid)
+
+        def hundred(first: int) -> None:
+            start, before = time.perf_counter(), [_cpu_s(process) for process in processes]
+            with crew(1) as threads:
+                played = [
+                    elsewhere(threads, shown.step, "label", f"label {i}", label, ("round 1", f"ledger id {i}"))
+                    for i in range(first, first + ROUND)
+                ]
+                for one in played:
+                    one.result()
+            wall = time.perf_counter() - start
+            time.sleep(5.0)  # the server works on what it was told
+            driver, there = (_cpu_s(process) - was for process, was in zip(processes, before, strict=True))
+            waited, used = 1e3 * wall / ROUND, f"driver {1e3 * driver / ROUND:.0f}, server {1e3 * there / ROUND:.0f}"
+            print(
+                f"labels {first} to {first + ROUND - 1}: waited {waited:.0f} ms each; processor, ms: {used}",
+                flush=True,
+            )
+
+        def rounds() -> None:
+            for first in range(0, labels, ROUND):
+                shown.flow(f"round {first // ROUND + 1}", partial(hundred, first), "round")
+
+        shown.flow("scale", rounds, "campaign")
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return used.user + used.system
 
 
 def _thinned(values: Sequence[float], most: int) -> list[float]:
@@ -286,18 +338,21 @@ def _write_labels(campaign: int, target: str, labels: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["overhead", "looks", "campaigns"])
+    parser.add_argument("what", choices=["overhead", "stage", "looks", "campaigns"])
     parser.add_argument("--labels", type=int)
     parser.add_argument("--url", help="of an empty PostgreSQL database; default: SQLite")
     parser.add_argument("--prefect", action="store_true", help="show the campaign on a local Prefect server")
+    parser.add_argument("--streaming", action="store_true", help="the next proposal as soon as a label lands")
     parser.add_argument("--campaigns", type=int, default=10, help="of `campaigns`: how many at a time")
     given = parser.parse_args()
     if given.what == "looks":
         looks(given.labels or 10_000, given.url)
+    elif given.what == "stage":
+        stage(given.labels or 1000)
     elif given.what == "campaigns":
         campaigns(given.campaigns, given.labels or 100, given.url)
     else:
-        overhead(given.labels or 1000, given.url, given.prefect)
+        overhead(given.labels or 1000, given.url, given.prefect, "streaming" if given.streaming else "rounds")
 
 
 if __name__ == "__main__":

@@ -88,11 +88,8 @@ class Proposer:
     def asked(self) -> Standing:
         """Target-fidelity labels, and what the acquisition rounds asked for without (yet, or ever) getting one."""
         index = self.candidates.index
-        labelled = [
-            Observation(index[p.composition], p.ordering, label.value_eV)
-            for p, label in self.ledger.labels(self._name, self.target)
-            if label.value_eV is not None
-        ]
+        known = self.ledger.known(self._name, self.target)
+        labelled = [Observation(index[one.composition], one.ordering, one.value_eV) for one in known]
         have = {(o.composition, o.ordering) for o in labelled}
         asked = [(index[p.composition], p.ordering) for p in self._acquisitions()]
         return Standing(labelled, [pair for pair in asked if pair not in have])

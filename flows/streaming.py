@@ -209,10 +209,10 @@ class _Stream:
     def _new_labels(self) -> list[int]:
         """Proposals whose labels no model has learned from, of either fidelity."""
         learned = {i for event in self.ledger.events(self.name, LESSONS) for i in event.data["proposals"]}
-        return [p.id for p, _ in self.ledger.labels(self.name) if p.id not in learned]
+        return [one.proposal for one in self.ledger.known(self.name) if one.proposal not in learned]
 
     def _new_targets(self) -> set[int]:
-        labelled = {p.id for p, _ in self.ledger.labels(self.name, self.campaign.proposer.target)}
+        labelled = {one.proposal for one in self.ledger.known(self.name, self.campaign.proposer.target)}
         return labelled & set(self._new_labels())
 
     def _flying_targets(self) -> set[int]:

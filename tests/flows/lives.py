@@ -39,8 +39,8 @@ Content = dict[str, list[tuple[Any, ...]]]
 #: What a driver is doing, by the innermost (file, function) of a stack that stands here; the first one that any
 #: thread is doing counts.
 PHASES: dict[str, tuple[tuple[str, str], ...]] = {
-    "commit": (("ledger.py", "finish_attempt"), ("ledger.py", "fail_proposal"), ("ledger.py", "adopt_label")),
-    "submit": (("ledger.py", "start_attempt"), ("subprocess.py", "__init__")),
+    "commit": (("labels.py", "finish_attempt"), ("labels.py", "fail_proposal"), ("labels.py", "adopt_label")),
+    "submit": (("labels.py", "start_attempt"), ("subprocess.py", "__init__")),
     "proposal": (("ledger.py", "begin_round"), ("ledger.py", "extend_round"), ("acquisition.py", "propose")),
     "retrain": (("ledger.py", "finish_round"), ("retraining.py", "train"), ("retraining.py", "of")),
     "artifact": (("export.py", "export"), ("report.py", "write_report"), ("artifacts.py", "publish_round")),
