@@ -6,10 +6,10 @@
     python -m benchmarks.ledger_scale campaigns [--labels 100] [--url ...] [--campaigns 10]
 
 `overhead` runs a whole campaign in rounds of 100 labels (or `--streaming`) with a calculator that answers at once,
-in one worker process. The overhead of a label is the wall time per label of a round less the time that the label was
-with its worker, as the ledger has it. `stage` plays labels with nothing in them on Prefect's stage: what Prefect alone
-costs. `looks` fills a ledger and times the commands that read it, as a person starts them. `campaigns` lets so many
-processes write their labels into one database as fast as it takes them.
+in one worker process. The overhead of a label is the wall time per label of a round less the time that the label
+was with its worker, as the ledger has it. `stage` plays labels with nothing in them on Prefect's stage: what
+Prefect alone costs. `looks` fills a ledger and times the commands that read it, as a person starts them.
+`campaigns` lets so many processes write their labels into one database as fast as it takes them.
 """
 
 from __future__ import annotations
