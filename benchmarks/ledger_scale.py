@@ -108,7 +108,8 @@ def overhead(labels: int, url: str | None, prefect: bool, mode: str) -> None:
             run_campaign(config, Console(file=output))
             wall = time.perf_counter() - start
         ledger = Ledger.open(ledger_target(url, config.folder))
-        _print_rounds(ledger, f"{'PostgreSQL' if url else 'SQLite'}, {'Prefect' if prefect else 'no Prefect'}")
+        title = f"{'PostgreSQL' if url else 'SQLite'}, {'Prefect' if prefect else 'no Prefect'}, {mode}"
+        _print_rounds(ledger, title, watch)
         ledger.close()
         print(f"whole campaign, with retraining and report: {wall:.0f} s for {labels} labels")
         used = (f"{who} {1e3 * seconds / labels:.0f}" for who, seconds in watch.cpu_s.items())
@@ -117,7 +118,7 @@ def overhead(labels: int, url: str | None, prefect: bool, mode: str) -> None:
         print(f"driver threads at the end: {watch.threads}")
 
 
-def _print_rounds(ledger: Ledger, title: str) -> None:
+def _print_rounds(ledger: Ledger, title: str, watch: _Watch) -> None:
     rounds: dict[int, list[tuple[float, float, float]]] = {}
     numbers = {proposal.id: proposal.round for proposal in ledger.proposals("scale")}
     for attempt in ledger.attempts("scale"):
@@ -125,14 +126,16 @@ def _print_rounds(ledger: Ledger, title: str) -> None:
         times = (attempt.started.timestamp(), attempt.ended.timestamp(), attempt.seconds or 0.0)
         rounds.setdefault(numbers[attempt.proposal], []).append(times)
     table = Table(title=title, title_justify="left")
-    for column in ("round", "labels", "wall per label, ms", "with the worker, ms", "overhead, ms"):
+    for column in ("round", "labels", "wall per label, ms", "with the worker, ms", "overhead, ms", "processors, ms"):
         table.add_column(column, justify="right")
     beside = []
     for number, members in sorted(rounds.items()):
         start, end, seconds = np.array(members).T
         wall, inside = (end.max() - start.min()) / len(members) * 1e3, seconds.mean() * 1e3
         beside.append(wall - inside)
-        table.add_row(str(number), str(len(members)), f"{wall:.1f}", f"{inside:.1f}", f"{beside[-1]:.1f}")
+        used = 1e3 * watch.used_s(start.min(), end.max()) / len(members)
+        figures = (f"{milliseconds:.1f}" for milliseconds in (wall, inside, beside[-1], used))
+        table.add_row(str(number), str(len(members)), *figures)
     Console(width=100).print(table)
     print(f"overhead per label: mean {np.mean(beside):.1f} ms, first round {beside[0]:.1f}, last {beside[-1]:.1f} ms")
 
@@ -143,6 +146,7 @@ class _Watch:
     def __enter__(self) -> _Watch:
         self.memory_MB: list[float] = []  # resident, of this process
         self.threads = 0
+        self._sums: list[tuple[float, float]] = []  # at a time, what all had used by then (s)
         self._cpu_s: dict[tuple[str, int], float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -161,6 +165,12 @@ class _Watch:
                     continue
                 who = "driver" if process == me else "Prefect server" if "server" in line else "worker"
                 self._cpu_s[who, process.pid] = used
+            self._sums.append((time.time(), sum(self._cpu_s.values())))
+
+    def used_s(self, start: float, end: float) -> float:
+        """Processor time of all processes between two times of the clock, s."""
+        at, sums = np.array(self._sums).T
+        return float(np.diff(np.interp([start, end], at, sums))[0])
 
     @property
     def cpu_s(self) -> dict[str, float]:
