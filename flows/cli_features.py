@@ -165,13 +165,13 @@ def features(
     symmetry measures of its polyhedra, and the first peak of the radial distribution function to the anions.
     """
     from flows.transport import feature_csv
-    from models.structural_features import Framework
+    from models.structural_features import Framework, default_geometry
 
     def split(text: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
     with console.status("computing features"), as_user_error():
-        ideal = mobile_geometry or ("T:4" if mobile == "Li" else "O:6")
+        ideal = default_geometry(mobile, mobile_geometry)
         roles = Framework(mobile, split(framework), split(anions), anions_per_formula, (ideal, "O:6", "T:4"))
         table, refused = feature_csv(structures, roles, out, frames)
     for name, reason in refused.items():

@@ -43,6 +43,7 @@ from flows.wording import number
 
 if TYPE_CHECKING:
     from agent.hosts import Host
+    from flows.acquisitions import Acquisition
     from flows.search import Atlas
     from flows.view import CampaignView
 
@@ -55,6 +56,7 @@ class Measurement(BaseModel):
 
     value: float | None = None  # in the step's unit
     reason: str = ""  # why there is no value, or a remark
+    caveat: str = ""  # what must be read beside the value, wherever its verdict stands
     facts: dict[str, Any] = Field(default_factory=dict)  # whatever belongs to it, as JSON
     seconds: float = 0.0  # wall time
 
@@ -91,6 +93,13 @@ class Campaign:
 
         return Atlas.of(self.view)
 
+    def relaxed(self, label: Acquisition) -> Atoms | None:
+        """The structure that a label's calculator relaxed (no vacancies in it); None if it was not kept."""
+        for folder in (self.view.folder / "labels" / label.label_key, Path(label.label_folder or "/nonexistent")):
+            if images := read_images(folder / "relaxed.extxyz"):
+                return images[-1]
+        return None
+
     @cached_property
     def median_eV(self) -> float | None:
         """Median E_b of the converged labels at the target fidelity, one value per composition (its lowest)."""
@@ -120,12 +129,8 @@ class Candidate:
 
     def relaxed(self) -> Atoms | None:
         """The structure that the best label's calculator relaxed (no vacancies in it); None if there is none."""
-        view = self.campaign.view
-        for label in (one for one in view.best if one.composition == self.composition.key):
-            for folder in (view.folder / "labels" / label.label_key, Path(label.label_folder or "/nonexistent")):
-                if images := read_images(folder / "relaxed.extxyz"):
-                    return images[-1]
-        return None
+        labels = (one for one in self.campaign.view.best if one.composition == self.composition.key)
+        return next((found for one in labels if (found := self.campaign.relaxed(one)) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -281,10 +286,12 @@ def _one_step(
             measured.append((candidate, found.value))
     staying: list[tuple[Candidate, str]] = []
     for (candidate, _), verdict in zip(measured, step.judge(measured), strict=True):
+        caveat = candidate.found[step.name].caveat
+        reason = f"{step.name}: {verdict.reason}" + (f" ({caveat})" if caveat else "")
         if verdict.kept:
-            staying.append((candidate, f"{step.name}: {verdict.reason}"))
+            staying.append((candidate, reason))
         else:
-            gone.append(Entry(candidate, index, f"{step.name}: {verdict.reason}"))
+            gone.append(Entry(candidate, index, reason))
     return staying, gone
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from calculators.relax import Progress, silent
 from flows.screening import Candidate, Measurement, Step, Verdict
+from flows.screening_features import SfMsdStep
 from flows.screening_hull import HullModelStep, HullStep
 from flows.screening_md import StabilityStep, TransportStep
 from flows.screening_search import SearchStep
@@ -91,7 +92,8 @@ AnyStep = Annotated[
     | SynthesizableStep
     | PuStep
     | VoltageStep
-    | SearchStep,
+    | SearchStep
+    | SfMsdStep,
     Field(discriminator="step"),
 ]
 

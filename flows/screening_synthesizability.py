@@ -20,7 +20,7 @@ from flows.outcomes import (
     read_outcomes,
     told,
 )
-from flows.screening import Campaign, Candidate, Measurement, Step, Verdict
+from flows.screening import Campaign, Candidate, Measurement, Step
 
 
 class SynthesizableStep(Step):
@@ -73,14 +73,7 @@ class PuStep(Step):
         scored = campaign.once(f"pu-score {self.table}", lambda: _Scored.of(campaign, self.table))
         if (known := scored.outcomes.of(occupation)) is not None:
             return Measurement(value=float(known), reason="found by experiment", facts=scored.facts)
-        return Measurement(value=scored.scores[occupation], reason=str(scored.facts["check"]), facts=scored.facts)
-
-    def admit(self, candidate: Candidate, value: float) -> Verdict:
-        """Says beside every verdict if the scores cannot tell successes from the rest."""
-        verdict, check = super().admit(candidate, value), str(candidate.found[self.name].facts["check"])
-        return Verdict(
-            verdict.kept, f"{verdict.reason} ({check})" if check.startswith("NO SKILL") else verdict.reason
-        )
+        return Measurement(value=scored.scores[occupation], caveat=str(scored.facts["check"]), facts=scored.facts)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +79,7 @@ class TransportReport:
         best = min(self.found.values(), key=lambda one: one.metrics.mae)
         gain = 1 - best.metrics.mae / best.metrics.mae_mean
         head = f"{len(self.data)} structures, {len(self.data.names)} features, {self.folds} folds"
-        noise = best.mae_spread / math.sqrt(self.folds)  # standard error of a mean over folds
-        if best.metrics.mae_mean - best.metrics.mae <= noise:
+        if not best.skilled:
             yield f"{head}: no model is better than the mean; what they pay heed to says nothing about the target"
         else:
             yield f"{head}: {best.name} has an error {gain:.0%} smaller than the mean predictor's"
@@ -137,7 +135,7 @@ def model_transport(
         ValueError: a table that nothing can be learned from, or columns that it does not have.
         ImportError: shap is asked for and not installed.
     """
-    data = FeatureData.of(table, target, _columns(table, columns, target))
+    data = FeatureData.of(table, target, chosen_columns(table, columns, target))
     found = cross_validate(data, folds, seed)
     heed = {name: importances(fit(data, name, seed), data, seed, importance) for name in found}
     return TransportReport(
@@ -145,7 +143,12 @@ def model_transport(
     )
 
 
-def _columns(table: pd.DataFrame, chosen: str, target: str) -> list[str] | None:
+def chosen_columns(table: pd.DataFrame, chosen: str, target: str) -> list[str] | None:
+    """Columns of features: of a named selection, or named one by one; None for all numbers.
+
+    Raises:
+        ValueError: a named selection of which the table has no column.
+    """
     sets = feature_sets(table.columns)
     if chosen == "all":
         return None

@@ -82,6 +82,11 @@ class Framework:
         return named
 
 
+def default_geometry(mobile: str, geometry: str | None = None) -> str:
+    """Ideal polyhedron of the mobile ion: the given one, else a tetrahedron for Li, an octahedron for others."""
+    return geometry or ("T:4" if mobile == "Li" else "O:6")
+
+
 def structural_features(atoms: Atoms, framework: Framework | None = None) -> dict[str, float]:
     """The 17 features of one relaxed structure, its configurational entropy (R) and its cell angles (degrees).
 

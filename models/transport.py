@@ -8,6 +8,7 @@ without that package, by permutation; how much a prediction depends on the order
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 
 from models.metrics import Metrics, evaluate
 
@@ -94,12 +95,24 @@ class OutOfFold:
     predicted: Floats
     metrics: Metrics
     mae_spread: float  # standard deviation of the MAE over the folds
+    folds: int
+
+    @property
+    def skilled(self) -> bool:
+        """Whether the error is below the mean predictor's by more than its own standard error over the folds."""
+        return self.metrics.mae_mean - self.metrics.mae > self.mae_spread / math.sqrt(self.folds)
 
 
 def cross_validate(
-    data: FeatureData, folds: int = 5, seed: int = 0, regressors: Sequence[str] = tuple(REGRESSORS)
+    data: FeatureData,
+    folds: int = 5,
+    seed: int = 0,
+    regressors: Sequence[str] = tuple(REGRESSORS),
+    groups: Sequence[str] | None = None,
 ) -> dict[str, OutOfFold]:
     """Each regressor on the same shuffled folds.
+
+    `groups`, one per row, are never torn apart: orderings of one composition stand in one fold.
 
     `metrics.mae_mean` is the error of predicting the mean of the other folds, on the same rows.
 
@@ -108,7 +121,12 @@ def cross_validate(
     """
     if not 2 <= folds <= len(data):
         raise ValueError(f"table: {folds} folds of {len(data)} rows; allowed: 2 to {len(data)}")
-    splits = list(KFold(folds, shuffle=True, random_state=seed).split(data.features))
+    if groups is None:
+        splits = list(KFold(folds, shuffle=True, random_state=seed).split(data.features))
+    elif len(set(groups)) < folds:
+        raise ValueError(f"table: {folds} folds of {len(set(groups))} compositions; allowed: 2 to {len(set(groups))}")
+    else:
+        splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(data.features, groups=groups))
     means = np.zeros(len(data))
     for train, test in splits:
         means[test] = data.target[train].mean()
@@ -123,7 +141,7 @@ def cross_validate(
         metrics = evaluate(data.target, predicted)
         metrics = replace(metrics, mae_mean=mean_error)
         errors = [float(np.abs(predicted[test] - data.target[test]).mean()) for _, test in splits]
-        found[name] = OutOfFold(name, predicted, metrics, float(np.std(errors)))
+        found[name] = OutOfFold(name, predicted, metrics, float(np.std(errors)), folds)
     return found
 
 

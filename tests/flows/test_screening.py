@@ -226,6 +226,12 @@ def test_a_wrong_section_is_one_clear_line(campaign, fields, words):
         assert word in str(error.value)
 
 
+def test_the_example_of_a_longer_screen_can_be_read(campaign):
+    path = Path(__file__).parents[2] / "examples" / "screen.toml"
+    names = [step.name for step in with_section(campaign, path).screen.steps]
+    assert names == ["search", "barrier", "synthesizable", "pu-score", "hull", "sf-msd"]
+
+
 def test_a_file_without_the_section_is_refused(campaign, tmp_path):
     path = tmp_path / "other.toml"
     path.write_text("[campaign]\nname = 'a'\n")
