@@ -3,16 +3,19 @@ table.
 
 The checks run on a small probe structure that the calculator is known to handle (by default rocksalt NaCl;
 give your own for a calculator that knows other elements). Each gives a measured figure and the limit it is
-held to.
+held to. A calculator that runs an executable gets a temporary folder, gone afterwards.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from ase.calculators.calculator import CalculationFailed, PropertyNotImplemented
 from scipy.spatial.transform import Rotation
 
 from calculators import registry
+from calculators.failures import CalculationFailed as NoValue
 from calculators.failures import classify
 from calculators.label import Structure, Work
 from calculators.labeller import Labeller, NebLabeller
@@ -64,14 +68,18 @@ def metal_probe() -> Atoms:
     return atoms
 
 
-def check(name: str, atoms: Atoms | None = None, limits: Limits | None = None) -> Iterator[Check]:
+def check(
+    name: str, atoms: Atoms | None = None, limits: Limits | None = None, options: dict[str, Any] | None = None
+) -> Iterator[Check]:
     """Run the suite on a calculator of the registry, one finished check at a time.
 
     Args:
         atoms: the probe; by default NaCl, or Cu if the calculator does not know NaCl.
+        options: of the calculator, as in the settings of a label.
 
     Raises:
         UnknownCalculator: no such calculator.
+        ValueError: it does not take these options.
     """
     labeller = registry.find(name)
     problem = labeller.unavailable()
@@ -79,17 +87,35 @@ def check(name: str, atoms: Atoms | None = None, limits: Limits | None = None) -
     if problem is not None:
         return
     if isinstance(labeller, NebLabeller):
-        factory: Callable[[], Any] = labeller.factory
-        probes = [atoms] if atoms is not None else [probe(), metal_probe()]
-        refusals: list[str] = []
-        chosen = next((candidate for candidate in probes if _runs(factory, candidate, refusals)), None)
-        yield Check("runs", chosen is not None, chosen.get_chemical_formula() if chosen else "; ".join(refusals))
-        if chosen is not None:
-            yield from _energy_checks(factory, chosen, limits or Limits())
-            yield _travels(name, chosen)
-            yield _in_a_process(name, chosen)
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _calculator_checks(name, labeller, Path(folder), atoms, limits or Limits(), options or {})
     else:
         yield from _labeller_checks(name, labeller, atoms)
+
+
+def _calculator_checks(
+    name: str,
+    labeller: NebLabeller,
+    folder: Path,
+    atoms: Atoms | None,
+    limits: Limits,
+    options: dict[str, Any],
+) -> Iterator[Check]:
+    complete = labeller.settings({"options": options} if options else {})["options"]
+    make = labeller.maker(complete, folder)
+    try:
+        make()
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to check
+        yield Check("can be made", False, classify(error, "").reason)
+        return
+    refusals: list[str] = []
+    probes = [atoms] if atoms is not None else [probe(), metal_probe()]
+    chosen = next((candidate for candidate in probes if _runs(make, candidate, refusals)), None)
+    yield Check("runs", chosen is not None, chosen.get_chemical_formula() if chosen else "; ".join(refusals))
+    if chosen is not None:
+        yield from _energy_checks(make, chosen, limits)
+        yield _travels(name, chosen, options)
+        yield _in_a_process(name, complete, chosen, evaluate(make(), chosen)[0], limits)
 
 
 def versions(labeller: Labeller) -> str:
@@ -226,7 +252,7 @@ def _absurd(factory: Callable[[], Any], atoms: Atoms) -> Check:
     normal, _ = evaluate(factory(), atoms)
     try:
         energy, forces = evaluate(factory(), crowded)
-    except (ArithmeticError, ValueError, RuntimeError, CalculationFailed) as error:
+    except (ArithmeticError, ValueError, RuntimeError, CalculationFailed, NoValue) as error:
         return Check(name, True, f"raises {type(error).__name__}")
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         return Check(name, True, "answers NaN")
@@ -238,9 +264,10 @@ def _absurd(factory: Callable[[], Any], atoms: Atoms) -> Check:
     )
 
 
-def _travels(name: str, atoms: Atoms) -> Check:
+def _travels(name: str, atoms: Atoms, options: dict[str, Any]) -> Check:
     """A worker gets its work as JSON, the calculator by name: nothing of it may change on the way."""
-    work = Work(structure=Structure.from_atoms(atoms), ion=str(atoms.symbols[0]), calculator=name)
+    settings = {"options": options} if options else {}
+    work = Work(structure=Structure.from_atoms(atoms), ion=str(atoms.symbols[0]), calculator=name, settings=settings)
     try:
         sent = label_key(work)
         there = label_key(Work.model_validate_json(work.model_dump_json()))
@@ -249,31 +276,27 @@ def _travels(name: str, atoms: Atoms) -> Check:
     return Check("work for it travels as JSON", sent == there, f"key {there[:8]} on both sides")
 
 
-def _in_a_process(name: str, atoms: Atoms) -> Check:
+def _in_a_process(name: str, options: dict[str, Any], atoms: Atoms, here_eV: float, limits: Limits) -> Check:
     """The same energy in a fresh process that has been told nothing but the calculator's name, as a worker is."""
-    script = (
-        "import sys; from ase.io.jsonio import decode; from calculators import registry;"
-        "from calculators.conformance import evaluate;"
-        "print(repr(evaluate(registry.find(sys.argv[1]).factory(), decode(sys.stdin.read()))[0]))"
-    )
     from ase.io.jsonio import encode
 
-    labeller = registry.find(name)
-    assert isinstance(labeller, NebLabeller)
-    here, _ = evaluate(labeller.factory(), atoms)
-    answer = subprocess.run(
-        [sys.executable, "-c", script, name], input=encode(atoms), capture_output=True, text=True, check=False
+    script = (
+        "import json, sys, tempfile; from pathlib import Path; from ase.io.jsonio import decode;"
+        "from calculators import registry; from calculators.conformance import evaluate;"
+        "make = registry.find(sys.argv[1]).maker(json.loads(sys.argv[2]), Path(tempfile.mkdtemp(dir=sys.argv[3])));"
+        "print(repr(evaluate(make(), decode(sys.stdin.read()))[0]))"
     )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", script, name, json.dumps(options), folder]
+        answer = subprocess.run(command, input=encode(atoms), capture_output=True, text=True, check=False)
     if answer.returncode:
         return Check("works in a worker process", False, answer.stderr.strip().splitlines()[-1][:100])
-    return _within("works in a worker process", abs(float(answer.stdout.split()[-1]) - here), 1e-4)
+    error_eV = abs(float(answer.stdout.split()[-1]) - here_eV)
+    return _within("works in a worker process", error_eV, limits.energy_eV / 10)
 
 
 def _labeller_checks(name: str, labeller: Labeller, atoms: Atoms | None) -> Iterator[Check]:
     """What can be asked of something that is no energy calculator: a label, twice the same."""
-    import tempfile
-    from pathlib import Path
-
     structure = atoms if atoms is not None else probe()
     ion = str(structure.symbols[0])
     work = Work(structure=Structure.from_atoms(structure), ion=ion, calculator=name)

@@ -61,6 +61,10 @@ class Labeller(ABC):
         missing = [package for package in self.packages if distribution_version(package) == "missing"]
         return f"needs {', '.join(missing)}: pip install {' '.join(missing)}" if missing else None
 
+    def remark(self) -> str:
+        """What it may still need although it can run here, in one line; mostly nothing."""
+        return ""
+
 
 def distribution_version(package: str) -> str:
     try:
@@ -102,7 +106,11 @@ class NebLabeller(Labeller):
 
     def calculator(self, options: dict[str, Any], folder: Path) -> Any:
         """One ASE calculator with these options; files that it needs go into the folder."""
-        return self._images_factory(NebSettings(options=options), folder)()
+        return self.maker(options, folder)()
+
+    def maker(self, options: dict[str, Any], folder: Path) -> Callable[[], Any]:
+        """What makes such calculators, any number of them."""
+        return self._images_factory(NebSettings(options=options), folder)
 
     def _surrogate(self, settings: NebSettings) -> NebLabeller:
         from calculators import registry

@@ -19,9 +19,9 @@ import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
 from ase.mep import NEB
-from ase.mep.neb import idpp_interpolate
 from numpy.typing import NDArray
 
+from calculators import idpp
 from calculators.failures import invalid
 from calculators.relax import Progress, Record, forget, make_optimizer, silent, snapshot
 from calculators.settings import NebSettings
@@ -74,9 +74,7 @@ def interpolated(initial: Atoms, final: Atoms, images: int) -> list[Atoms]:
         image.positions += (final.positions - initial.positions) * step / (images + 1)
         band.append(image)
     band.append(final.copy())
-    idpp_interpolate(NEB(band, method="improvedtangent"), traj=None, log=None, mic=True, steps=50)
-    for image in band:
-        image.calc = None
+    idpp.improve(band)
     return band
 
 

@@ -19,7 +19,7 @@ from calculators.relax import Progress, silent
 from calculators.storage import read_label, set_failed_aside, write_json, write_label
 
 #: Raised whenever the way from Work to value changes, so that old labels are not taken for new ones.
-PROTOCOL = "2"  # 2: E_b of a path is the climb from its lowest image
+PROTOCOL = "3"  # 2: E_b of a path is the climb from its lowest image; 3: the first path by IDPP over close pairs
 
 #: Packages whose versions a label records beside those that are part of its address.
 RECORDED = ("ase", "numpy", "torch", "chgnet", "pymatgen", "bvlain")

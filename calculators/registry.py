@@ -27,6 +27,8 @@ GROUP = "ionloop.calculators"
 
 BUILT_IN = {name: f"calculators.builtin:{name}" for name in ("chgnet", "bvse", "emt", "lj")} | {
     **{name: f"calculators.universal:{name}" for name in ("mace", "sevennet", "orb", "mattersim", "matgl")},
+    "sevennet-0": "calculators.universal:sevennet_0",
+    "sevennet-l3i5": "calculators.universal:sevennet_l3i5",
     "chgnet-r2scan": "calculators.builtin:chgnet_r2scan",
     "vasp": "calculators.vasp_labeller:vasp",
     "espresso": "calculators.espresso:espresso",
@@ -107,13 +109,16 @@ def _is_distribution(package: str) -> bool:
 
 @dataclass(frozen=True)
 class Description:
-    """One line of `ionloop calculators`. `problem` says why it cannot run here, None if it can."""
+    """One line of `ionloop calculators`. `problem` says why it cannot run here, None if it can; `remark`, what it may
+    still need then.
+    """
 
     name: str
     fidelity: str
     versions: dict[str, str]
     where: str
     problem: str | None
+    remark: str = ""
 
 
 def describe() -> list[Description]:
@@ -125,5 +130,6 @@ def describe() -> list[Description]:
         except (UnknownCalculator, ImportError) as error:
             described.append(Description(name, "", {}, where, str(error)))
             continue
-        described.append(Description(name, labeller.fidelity, labeller.versions(), where, labeller.unavailable()))
+        state = labeller.unavailable(), labeller.remark()
+        described.append(Description(name, labeller.fidelity, labeller.versions(), where, *state))
     return described

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -73,28 +74,46 @@ def _plot_paths(found: Any, out: Path) -> None:
 def list_calculators(context: typer.Context) -> None:
     """Installed calculators: fidelity, versions, and whether they can run here."""
     from rich.table import Table
+    from rich.text import Text
 
     from calculators.registry import describe
 
     if context.invoked_subcommand is not None:
         return
     table = Table(box=None, header_style="bold")
-    for column in ("name", "fidelity", "versions", "object", "can run here"):
-        table.add_column(column, overflow="fold")
+    for column in ("name", "fidelity", "versions", "can run here"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
     for entry in describe():
-        versions = ", ".join(f"{name} {version}" for name, version in entry.versions.items())
-        table.add_row(entry.name, entry.fidelity, versions, entry.where, entry.problem or "yes")
+        versions = "\n".join(f"{name} {version}" for name, version in entry.versions.items())
+        here = entry.problem or ("yes; " + entry.remark if entry.remark else "yes")
+        table.add_row(*map(Text, (entry.name, entry.fidelity, versions, here)))
     console.print(table)
 
 
 @calculators.command()
-def check(name: Annotated[str, typer.Argument(help="Name of a calculator, or module:object.")]) -> None:
+def check(
+    name: Annotated[str, typer.Argument(help="Name of a calculator, or module:object.")],
+    structure: Annotated[Optional[Path], typer.Option(help="A small cell that it knows; default NaCl or Cu.")] = None,  # noqa: UP045
+    options: Annotated[Optional[str], typer.Option(help="The calculator's options, as JSON.")] = None,  # noqa: UP045
+) -> None:
     """Run the conformance suite: forces against finite differences, invariances, determinism, bad structures."""
     from calculators.conformance import as_table
     from calculators.conformance import check as run
+    from calculators.structures import read_structure
 
     with console.status(f"checking {name}"), as_user_error():
-        checks = list(run(name))
-    console.print(as_table(checks), markup=False, highlight=False)
+        probe = read_structure(structure) if structure is not None else None
+        checks = list(run(name, probe, options=_json(options)))
+    console.print(as_table(checks), markup=False, highlight=False, soft_wrap=True)
     if not all(entry.passed for entry in checks):
         raise SystemExit(1)
+
+
+def _json(given: str | None) -> dict[str, Any]:
+    try:
+        read = json.loads(given or "{}")
+    except json.JSONDecodeError as error:
+        raise UserError(f"options: no JSON ({error})") from None
+    if not isinstance(read, dict):
+        raise UserError(f'options: a JSON object such as {{"cutoff_Ry": 40}} is wanted, not {given}')
+    return read

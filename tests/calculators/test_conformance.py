@@ -54,3 +54,25 @@ def test_a_calculator_that_cannot_run_says_so():
     assert "not on" in checks[-1].found
     with pytest.raises(UnknownCalculator):
         list(check("nonesuch"))
+
+
+class Directed(EMT):
+    """Runs in a folder, as one that starts an executable does, and takes an option."""
+
+    def __init__(self, directory, scale=1.0):
+        super().__init__()
+        directory.mkdir(parents=True)
+        self.scale = scale
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        self.results = {name: self.scale * value for name, value in self.results.items()}
+
+
+def test_a_calculator_that_needs_a_folder_and_options_is_checked_as_any_other():
+    """vasp and espresso are of this kind."""
+    checks = list(check("test_conformance:Directed", options={"scale": 2.0}))
+    assert all(entry.passed for entry in checks), as_table(checks)
+    refused = list(check("test_conformance:Directed", options={"colour": "red"}))[-1]
+    assert refused.name == "can be made"
+    assert "unexpected keyword argument 'colour'" in refused.found
