@@ -1,25 +1,28 @@
 """What one call costs and how it grows with atoms: CHGNet's own calculator against ours, bvlain against ours.
 
-Processor seconds of one thread, best of `--repeats` calls at displaced positions.
+Processor seconds of one thread, best of `--repeats` calls at displaced positions. `--memory` measures instead what a
+pass over several images keeps in memory until its derivative is done: the same tensors on any device.
 
-    OMP_NUM_THREADS=1 python benchmarks/calculator_calls.py
+    OMP_NUM_THREADS=1 python benchmarks/calculator_calls.py [--memory]
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 
 from agent.composition import Composition
 from agent.hosts import load_host
 from agent.ordering import draw
 from calculators.bondvalence import SiteEnergy, percolation_barriers
-from calculators.chgnet import ChgnetCalculator
+from calculators.chgnet import ChgnetCalculator, shared_network
 
 
 def ordering() -> Atoms:
@@ -87,11 +90,38 @@ def bond_valence(base: Atoms, spacing_A: float) -> None:
     print(f"ratio {seconds / our_seconds:.1f}; E_1D/2D/3D {theirs} against {list(ours)} eV")
 
 
+def memory(base: Atoms) -> None:
+    """Bytes that one pass over so many images of a band keeps for its derivative, and what the process grew by."""
+    network = shared_network("0.3.0", "cpu")
+    network.evaluate([base])
+    weights = sum(parameter.nbytes for parameter in network.model.parameters())
+    print(f"weights {weights / 2**20:.1f} MiB\n")
+    print("| atoms | images in one pass | kept for the derivative, MiB | per image, MiB | peak of the process, MiB |")
+    print("|---|---|---|---|---|")
+    for atoms in (base, base * (1, 2, 1)):
+        for images in (1, 3, 5, 7):
+            kept: dict[int, int] = {}
+
+            def keep(tensor: torch.Tensor, kept: dict[int, int] = kept) -> torch.Tensor:
+                kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                network.evaluate([atoms.copy() for _ in range(images)])
+            total = sum(kept.values()) / 2**20
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+            print(f"| {len(atoms)} | {images} | {total:.0f} | {total / images:.0f} | {peak:.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     base = ordering()
+    if arguments.memory:
+        memory(base)
+        return
     chgnet_calls(base, arguments.repeats)
     bond_valence(base, 0.2)
 

@@ -3,7 +3,8 @@
 Teacher: CHGNet's r2SCAN weights, a stand-in for a dearer functional. Pupil: CHGNet 0.3.0 (PBE). Vacancy hops in
 antifluorite cells of 23 atoms: symmetric, well defined, forward = backward. The teacher labels a few of them
 (relaxation of atoms and cell, end points, CI-NEB); the frames of these labels, chosen by the paper's rules, are all
-the pupil sees. Barriers of compounds that it never saw are compared before and after.
+the pupil sees. Barriers of compounds that it never saw are compared before and after. Na4Zr2Si3O12 is a NASICON, the
+end member with all sodium sites full, as a primitive cell of 42 sites with one Na1 vacant: one hop by symmetry.
 
 Resumable: labels and models are found in OUT again.
 
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.spacegroup import crystal
 
 from calculators.chgnet import MODELS_VARIABLE
 from calculators.finetune import FineTuned, fine_tune, recipe_of
@@ -31,17 +33,32 @@ from calculators.pipeline import label_work
 
 #: Lattice parameters (Å) of the cubic cells, near their experimental values.
 CELLS_A = {"Na2O": 5.55, "Na2S": 6.53, "Na2Se": 6.81, "Na2Te": 7.33, "Li2S": 5.71, "Li2Se": 6.00}
+NASICON = "Na4Zr2Si3O12"
 TEACHER, PUPIL = "chgnet-r2scan", "chgnet"
 
 
 def vacancy_cell(compound: str) -> Atoms:
     """2x2x2 primitive antifluorite cells with one vacant cation site, 23 atoms and an X, not relaxed."""
+    if compound == NASICON:
+        return nasicon_cell()
     ion, anion = compound.split("2")
     fcc = bulk(anion, "fcc", a=CELLS_A[compound])
     places = [(0, 0, 0), (0.25, 0.25, 0.25), (0.75, 0.75, 0.75)]
     atoms = Atoms([anion, ion, ion], scaled_positions=places, cell=fcc.cell, pbc=True) * 2
     atoms.rattle(0.05, seed=0)
     atoms.numbers[1] = 0
+    return atoms
+
+
+def nasicon_cell() -> Atoms:
+    """Na4Zr2Si3O12 (R-3c, a 9.186, c 22.181 Å) with one of two Na1 vacant: 41 atoms and an X, not relaxed."""
+    names = ["Na", "Na", "Zr", "Si", "O", "O"]
+    places = [(0, 0, 0), (0.6363, 0, 0.25), (0, 0, 0.1456), (0.2904, 0, 0.25), (0.182, -0.0278, 0.1945)]
+    places.append((0.189, 0.1697, 0.0864))
+    made = crystal(names, places, spacegroup=167, cellpar=[9.186, 9.186, 22.181, 90, 90, 120], primitive_cell=True)
+    atoms = Atoms(made.numbers, positions=made.positions, cell=made.cell, pbc=True)
+    atoms.rattle(0.05, seed=0)
+    atoms.numbers[0] = 0
     return atoms
 
 
@@ -52,7 +69,7 @@ def label(compound: str, calculator: str, folder: Path, keep_frames: bool = Fals
     found = label_work(
         Work(
             structure=Structure.from_atoms(vacancy_cell(compound)),
-            ion=compound.split("2")[0],
+            ion=compound[:2],
             calculator=calculator,
             settings=settings,
             name=compound,
@@ -109,8 +126,8 @@ def table(out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--train", nargs="+", default=["Na2S", "Na2Te"], choices=CELLS_A)
-    parser.add_argument("--test", nargs="+", default=["Na2Se", "Li2S", "Na2O"], choices=CELLS_A)
+    parser.add_argument("--train", nargs="+", default=["Na2S", "Na2Te"], choices=[*CELLS_A, NASICON])
+    parser.add_argument("--test", nargs="+", default=["Na2Se", "Li2S", "Na2O", NASICON], choices=[*CELLS_A, NASICON])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--settings", default="{}", help="JSON of other settings than the recipe's")
     parser.add_argument("--table", action="store_true")

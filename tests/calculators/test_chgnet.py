@@ -1,7 +1,9 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 from cells import nasicon_ordering
@@ -88,16 +90,37 @@ def test_a_model_of_another_architecture_is_refused():
         Network(model)
 
 
+def test_on_a_gpu_the_images_go_together_and_on_a_cpu_one_by_one():
+    calculator = ChgnetCalculator()
+    assert not calculator.batches()
+    calculator.network = SimpleNamespace(device=torch.device("cuda"))
+    assert calculator.batches()
+
+
 def test_a_band_in_one_pass_is_the_same_band(monkeypatch):
-    """What a GPU does, done on a CPU: all images in one evaluation of the network."""
+    """What a GPU does, done on a CPU: every step is one evaluation of the network with all images in it."""
     full = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
     initial, final = full[1:], full[1:]
     final.positions[0] += 0.6 * (full.positions[0] - final.positions[0])
-    bands = []
+    passes: list[int] = []
+    evaluate = Network.evaluate
+
+    def counted(self, structures):
+        passes.append(len(structures))
+        return evaluate(self, structures)
+
+    monkeypatch.setattr(Network, "evaluate", counted)
+    bands, sizes = [], []
     for batches in (False, True):
         monkeypatch.setattr(ChgnetCalculator, "batches", lambda self, batches=batches: batches)
         images = interpolated(initial, final, 2)
         for end in (images[0], images[-1]):
             end.calc = ChgnetCalculator()
+            end.get_forces()
+        passes.clear()
         bands.append(run_band(images, ChgnetCalculator, NebSettings(images=2, steps=3)))
+        sizes.append(list(passes))
     assert bands[0].path_eV == pytest.approx(bands[1].path_eV, abs=1e-4)
+    for one, other in zip(bands[0].images, bands[1].images, strict=True):
+        np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-3)
+    assert sizes == [[1] * 8, [2] * 4]

@@ -121,4 +121,7 @@ def test_workers_in_slurm_jobs(tmp_path: Path) -> None:
         with DaskCluster(options, slurm, labels=2, threads=1, folder=tmp_path / "dask") as cluster:
             labels = label_all(cluster, tmp_path / "labels", [work(i, seconds=0.2) for i in range(8)])
             assert all(label.ok for label in labels)
+            cluster.client.wait_for_workers(
+                2, timeout=60
+            )  # on a busy machine the labels may be done before the second job
             assert len(cluster.client.run(os.getpid)) == 2
