@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +46,7 @@ def label_structure(
     atoms = read_structure(structure)
     split(atoms, ion)  # says what is wrong before anything is computed
     labeller = registry.find(calculator)
+    check_writable(Path(out))
     name = Path(structure).stem
     if isinstance(labeller, NebLabeller) and not (atoms.numbers == 0).any():
         atoms = vacancy(large_enough(with_site_names(atoms)), ion)
@@ -99,6 +102,7 @@ def label_path(
         "final": Structure.from_atoms(end).model_dump_json(),
     } | labeller.versions()
     key, folder = work.key(versions), Path(out)
+    check_writable(folder)
     done = finished(folder, key)
     if done is not None:
         return done
@@ -114,6 +118,20 @@ def label_path(
     label.seconds = run.seconds | {"total": round(time.perf_counter() - clock, 3)}
     write_label(folder, label)
     return label
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, before anything is computed for it.
+
+    Raises:
+        ValueError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ValueError(f"out: cannot write to {folder} ({error.strerror}); choose another folder") from None
 
 
 def _moved_atom(initial: Atoms, final: Atoms) -> int:

@@ -44,4 +44,7 @@ def classify(error: BaseException, stage: str) -> Failure:
             stage=stage,
         )
     first_line = (str(error).strip().splitlines() or [""])[0]
-    return Failure(kind=FailureKind.INVALID, reason=f"{type(error).__name__}: {first_line}", stage=stage)
+    named = (
+        "" if type(error) is ValueError and first_line else f"{type(error).__name__}: "
+    )  # ours speak for themselves
+    return Failure(kind=FailureKind.INVALID, reason=f"{named}{first_line}", stage=stage)

@@ -9,6 +9,7 @@ nearer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,7 @@ def improve(band: Sequence[Atoms], cutoff_A: float = CUTOFF_A) -> None:
     )
     for number, image in enumerate(band):
         image.calc = PairDistances(first, second, offsets_A, start + (end - start) * number / (len(band) - 1))
-    MDMin(NEB(list(band), method="improvedtangent"), logfile=None).run(fmax=FMAX, steps=STEPS)
+    target: Any = NEB(list(band), method="improvedtangent")  # ASE's optimisers take a band for atoms
+    MDMin(target, logfile=os.devnull).run(fmax=FMAX, steps=STEPS)
     for image in band:
         image.calc = None

@@ -85,8 +85,11 @@ def label_end_points(
         CalculationFailed, ValueError: as `label_ordering`.
     """
     final = unwrapped(initial, final)
-    check_overlap(initial)
-    check_overlap(final)
+    for which, state in (("initial", initial), ("final", final)):
+        try:
+            check_overlap(state)
+        except ValueError as error:
+            raise ValueError(f"{which} state: {error}") from None
     with run.timed("end points"):
         start = run.relax_end_point(initial, "initial")
         end = run.relax_end_point(final, "final")

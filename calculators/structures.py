@@ -129,7 +129,10 @@ def read_structure(path: str | Path) -> Atoms:
     try:
         atoms = ase.io.read(path)
     except Exception as error:
-        raise ValueError(f"structure: {path} cannot be read: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ValueError(
+            f"structure: {path} cannot be read as CIF, POSCAR or what else ASE knows ({said})"
+        ) from error
     assert isinstance(atoms, Atoms)
     for site, occupants in (atoms.info.get("occupancy") or {}).items():
         if len(occupants) > 1 or abs(sum(occupants.values()) - 1) > 1e-3:

@@ -50,7 +50,7 @@ def test_a_hop_onto_an_occupied_site(tmp_path):
     ase.io.write(tmp_path / "b.extxyz", final)
     label = label_path(tmp_path / "a.extxyz", tmp_path / "b.extxyz", "emt", tmp_path / "out")
     assert not label.ok
-    assert "overlapping atoms" in label.failure.reason
+    assert label.failure.reason.startswith("final state: overlapping atoms: Cu 0 and Cu 5 are 0.10 Å apart")
     assert exit_code(label) == 2
 
 
@@ -62,6 +62,18 @@ def test_messages_of_the_command(tmp_path):
         label_structure(tmp_path / "cu.cif", "Na", "emt", tmp_path / "out")
     with pytest.raises(ValueError, match="gives no energies and forces"):
         label_path(tmp_path / "cu.cif", tmp_path / "cu.cif", "bvse", tmp_path / "out")
+
+
+def test_what_cannot_be_read_or_written_is_said_before_anything_is_computed(tmp_path):
+    ase.io.write(tmp_path / "cu.cif", bulk("Cu", cubic=True))
+    (tmp_path / "junk.cif").write_text("no structure\n")
+    with pytest.raises(
+        ValueError, match=r"junk\.cif cannot be read as CIF, POSCAR or what else ASE knows \(\w+.*\w\)"
+    ):
+        label_structure(tmp_path / "junk.cif", "Cu", "emt", tmp_path / "out")
+    for folder in (tmp_path / "junk.cif", tmp_path / "junk.cif" / "below"):
+        with pytest.raises(ValueError, match=r"out: cannot write to .* \(.+\); choose another folder"):
+            label_structure(tmp_path / "cu.cif", "Cu", "emt", folder)
 
 
 def test_cells_are_repeated_and_sites_named():

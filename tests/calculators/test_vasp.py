@@ -221,6 +221,7 @@ def test_a_killed_native_band_goes_on_from_its_contcars(standin, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # two minutes alone; every step starts an interpreter
 @pytest.mark.parametrize("calculator", ["vasp", "vasp-native"])
 def test_a_whole_label_through_the_stand_in(standin, calculator):
     label = label_work(copper(calculator, images=1), standin / "label")
