@@ -50,7 +50,8 @@ class EspressoOptions(BaseModel):
 def input_data(options: EspressoOptions) -> dict[str, dict[str, Any]]:
     """The namelists of pw.x's input."""
     namelists: dict[str, dict[str, Any]] = {
-        "control": {"tprnfor": True, "disk_io": "low"},
+        # ASE does not ask for the stress by itself; the cell is relaxed with it, and fine-tuning learns from it.
+        "control": {"tprnfor": True, "tstress": True, "disk_io": "low"},
         "system": {
             "ecutwfc": options.cutoff_Ry,
             "ecutrho": options.density_cutoff_Ry or 8 * options.cutoff_Ry,

@@ -97,6 +97,15 @@ def test_a_real_failure_of_pwx_is_a_failure_with_its_own_words(monkeypatch, tmp_
 
 
 @needs_espresso
+def test_there_is_a_stress_to_relax_the_cell_with(monkeypatch, tmp_path):
+    """By default a label relaxes the cell; compressed aluminium pushes outwards."""
+    monkeypatch.setenv("ESPRESSO_PSEUDO", str(PSEUDO))
+    atoms = bulk("Al", a=3.8)
+    atoms.calc = registry.find("espresso").calculator(OPTIONS, tmp_path)
+    assert atoms.get_stress()[:3].mean() < -0.01  # eV/Å^3, ASE's sign
+
+
+@needs_espresso
 @pytest.mark.slow
 def test_a_dft_barrier_through_the_same_layer(monkeypatch, tmp_path):
     monkeypatch.setenv("ESPRESSO_PSEUDO", str(PSEUDO))
