@@ -36,6 +36,8 @@ from calculators.storage import read_images, write_images
 WITHIN_EV_PER_ATOM = 0.03
 #: Where the key of the Materials Project is looked for.
 KEY_VARIABLE = "MP_API_KEY"
+#: What mp-api's client takes: a key of this length, and so many elements at once.
+KEY_LENGTH, MOST_ELEMENTS = 32, 9
 
 ReferenceName = Literal["auto", "shipped", "materials-project"]
 
@@ -135,15 +137,24 @@ class MaterialsProject:
                 f"the Materials Project needs a key: set {KEY_VARIABLE} (materialsproject.org/api), "
                 'or use reference = "shipped"'
             )
+        if (length := len(os.environ[KEY_VARIABLE])) != KEY_LENGTH:
+            raise ValueError(
+                f"{KEY_VARIABLE}: a key of the Materials Project has {KEY_LENGTH} characters, not {length}"
+            )
         try:
             from mp_api.client import MPRester
         except ImportError as error:
             raise ImportError("the Materials Project needs mp-api: pip install ionloop[materials-project]") from error
         self._rester = MPRester
-        self.version = str(self._ask(lambda rester: rester.get_database_version()))
+        self.version = str(self._ask(lambda rester: rester.db_version))
         self.folder = folder / self.name / self.version
 
     def phases(self, elements: frozenset[str]) -> list[Phase]:
+        if len(elements) > MOST_ELEMENTS:
+            raise ValueError(
+                f"the Materials Project's client takes nine elements at most, not {len(elements)}; "
+                'use reference = "shipped"'
+            )
         path = self.folder / f"{'-'.join(sorted(elements))}.extxyz"
         frames = read_images(path)
         if frames is None:
@@ -166,10 +177,14 @@ class MaterialsProject:
 
 
 def near_hull(rester: Any, elements: list[str]) -> list[Any]:
-    """Computed entries of compounds within `WITHIN_EV_PER_ATOM` of the Materials Project's own hull."""
+    """Computed entries of compounds within `WITHIN_EV_PER_ATOM` of the Materials Project's own hull.
+
+    The hull is that of PBE with +U, on which CHGNet was trained. The client's default, mixed with r2SCAN, is not read
+    from the server but from a table in an object store.
+    """
     from pymatgen.analysis.phase_diagram import PhaseDiagram
 
-    entries = rester.get_entries_in_chemsys(elements)
+    entries = rester.get_entries_in_chemsys(elements, additional_criteria={"thermo_types": ["GGA_GGA+U"]})
     diagram = PhaseDiagram(entries)
     above = {entry: diagram.get_e_above_hull(entry) for entry in entries if not entry.is_element}
     return [entry for entry, value in above.items() if value is not None and value <= WITHIN_EV_PER_ATOM]

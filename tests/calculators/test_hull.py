@@ -1,7 +1,10 @@
 """E_hull: the reference structures, the hull against linear programming, CHGNet on small cells, and bad input."""
 
 import json
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -10,7 +13,10 @@ from ase.build import bulk
 from ase.geometry import get_distances
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from monty.json import MontyEncoder
 from pymatgen.core import Composition
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.ase import AseAtomsAdaptor
 from scipy.optimize import linprog
 
 from calculators.failures import CalculationFailed
@@ -30,7 +36,6 @@ from calculators.phases import (
     Phase,
     Shipped,
     isostructural,
-    near_hull,
     open_reference,
 )
 
@@ -390,77 +395,132 @@ def test_overlapping_atoms_are_refused(energies):
         energies.relaxed(Atoms("MgO", positions=[[0, 0, 0], [0.2, 0, 0]], cell=[4, 4, 4], pbc=True))
 
 
-# --- the Materials Project (a stand-in for its server: the real one needs a key and a network) -------------------
+# --- the Materials Project: mp-api's own client against a server of ours, which the real one cannot be without a key ---
 
-KEY = "not-a-real-key-0123456789"
+KEY = "0123456789abcdef" * 2
 
 
-class StandIn:
-    """Answers like mp-api's MPRester with four made-up entries of Zr-O."""
+class Server(ThreadingHTTPServer):
+    """Answers the two paths that the client asks for, with four made-up entries of Zr-O."""
 
-    asked = 0
-    error: Exception | None = None
+    def __init__(self, dioxide: Atoms) -> None:
+        molecule = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.2]], cell=[8, 8, 8], pbc=True)
+        monoxide = bulk("ZrO", "rocksalt", a=4.6)
+        #: Structures with their energies, eV/atom
+        self.known = [(bulk("Zr"), -8.5), (molecule, -4.9), (dioxide, -9.9), (monoxide, -7.0)]
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str] = []
+        self.keys: list[str | None] = []
+        self.broken = False
 
-    def __init__(self, key, **_):
-        assert key == KEY
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def get_database_version(self):
-        return "2026.1"
-
-    def get_entries_in_chemsys(self, elements):
-        from pymatgen.entries.computed_entries import ComputedStructureEntry
-        from pymatgen.io.ase import AseAtomsAdaptor
-
-        type(self).asked += 1
-        if self.error is not None:
-            raise self.error
-        made = {"mp-1": ("Zr", -8.5), "mp-2": ("O2", -4.9), "mp-3": ("ZrO2", -9.9), "mp-4": ("ZrO", -7.0)}
+    def documents(self) -> list[dict]:
         entries = []
-        for identity, (formula, energy) in made.items():
-            structure = AseAtomsAdaptor.get_structure(phase(formula).atoms)
-            entry = ComputedStructureEntry(structure, energy * len(structure), entry_id=identity)
-            entry.data["material_id"] = identity
-            entries.append(entry)
+        for number, (atoms, energy) in enumerate(self.known, start=1):
+            structure = AseAtomsAdaptor.get_structure(atoms)
+            entry = ComputedStructureEntry(structure, energy * len(structure), entry_id=f"mp-{number}-GGA")
+            entries.append({"thermo_type": "GGA_GGA+U", "entries": {"GGA": entry.as_dict()}})
         return entries
 
 
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if path == "/heartbeat":
+            return self.answer(200, {"version": "0.87.3", "db_version": "2026.1", "access_controlled_batch_ids": []})
+        self.server.asked.append(parse_qs(query)["chemsys"][0])
+        self.server.keys.append(self.headers["x-api-key"])
+        assert path == "/materials/thermo/"
+        assert parse_qs(query)["thermo_types"] == ["GGA_GGA+U"]
+        if self.server.broken:
+            return self.answer(403, {"detail": f"no access for {self.headers['x-api-key']}"})
+        documents = self.server.documents()
+        return self.answer(200, {"data": documents, "meta": {"total_doc": len(documents)}})
+
+    def answer(self, status: int, body: dict) -> None:
+        content = json.dumps(body, cls=MontyEncoder).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch) -> MaterialsProject:
-    mp_api = pytest.importorskip("mp_api.client")
+def server(phases, monkeypatch):
+    client = pytest.importorskip("mp_api.client.core.utils")
+    server = Server(phases["ZrO2 baddeleyite"].atoms)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    monkeypatch.setattr(mp_api, "MPRester", StandIn)
-    StandIn.asked, StandIn.error = 0, None
-    return MaterialsProject(tmp_path)
+    monkeypatch.setattr(client.MAPI_CLIENT_SETTINGS, "ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
-def test_only_compounds_near_the_hull_are_taken(project):
-    assert [phase.name for phase in project.phases(frozenset(["Zr", "O"]))] == ["ZrO2 mp-3"]
-    assert [entry.data["material_id"] for entry in near_hull(StandIn(KEY), ["O", "Zr"])] == ["mp-3"]
+def test_only_compounds_near_the_hull_are_taken(server, tmp_path):
+    project = MaterialsProject(tmp_path)
     assert project.version == "2026.1"
+    (found,) = project.phases(frozenset(["Zr", "O"]))
+    assert found.name == "ZrO2 mp-3-GGA"
+    assert found.source == "Materials Project mp-3-GGA"
+    assert found.atoms.get_chemical_formula() == "O8Zr4"
+    assert {frozenset(system.split("-")) for system in server.asked[0].split(",")} == {
+        frozenset(["Zr"]),
+        frozenset(["O"]),
+        frozenset(["Zr", "O"]),
+    }
 
 
-def test_the_project_is_asked_once_and_the_key_is_written_nowhere(project, tmp_path):
+def test_e_hull_against_the_project_s_phases(server, phases, energies, tmp_path):
+    """The whole way: the client, the phases, their relaxation, the hull."""
+    hull, _ = e_hull(phases["ZrO2 baddeleyite"].atoms, energies, MaterialsProject(tmp_path))
+    assert hull.reference.startswith("materials-project")
+    assert hull.e_hull_eV_per_atom == pytest.approx(0.0, abs=1e-3)
+    with pytest.raises(ValueError, match="Zr"):
+        e_hull(bulk("ZrO", "rocksalt", a=4.6), energies, MaterialsProject(tmp_path))
+
+
+def test_the_project_is_asked_once_and_the_key_is_written_nowhere(server, tmp_path):
+    project = MaterialsProject(tmp_path)
     for _ in range(2):
         assert len(project.phases(frozenset(["Zr", "O"]))) == 1
-    assert StandIn.asked == 1
+    assert len(server.asked) == 1
+    assert server.keys == [KEY]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if KEY in path.read_text()]
 
 
-def test_trouble_with_the_project_is_transient_and_does_not_tell_the_key(project):
-    StandIn.error = RuntimeError(f"403 for X-API-KEY {KEY}")
+def test_trouble_with_the_project_is_transient_and_does_not_tell_the_key(server, tmp_path):
+    project, server.broken = MaterialsProject(tmp_path), True
     with pytest.raises(CalculationFailed) as error:
         project.phases(frozenset(["Zr", "O"]))
     assert error.value.failure.kind is FailureKind.TRANSIENT
+    assert "403" in str(error.value)
     assert KEY not in str(error.value)
     assert KEY not in json.dumps(error.value.failure.model_dump(mode="json"))
+
+
+def test_a_server_that_is_not_there_is_transient(server, tmp_path):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(CalculationFailed, match="cannot be asked") as error:
+        MaterialsProject(tmp_path)
+    assert error.value.failure.kind is FailureKind.TRANSIENT
+
+
+def test_what_the_project_s_client_does_not_take_is_said_before_it_is_asked(server, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="nine elements at most, not 10"):
+        MaterialsProject(tmp_path).phases(frozenset(DOPANTS[:10]))
+    monkeypatch.setenv(KEY_VARIABLE, "short")
+    with pytest.raises(ValueError, match="32 characters, not 5") as error:
+        MaterialsProject(tmp_path)
+    assert "short" not in str(error.value).replace(KEY_VARIABLE, "")
+    assert not server.asked
 
 
 def test_without_a_key_the_project_says_what_to_do_and_auto_takes_the_shipped(tmp_path, monkeypatch):
