@@ -138,9 +138,7 @@ class MaterialsProject:
                 'or use reference = "shipped"'
             )
         if (length := len(os.environ[KEY_VARIABLE])) != KEY_LENGTH:
-            raise ValueError(
-                f"{KEY_VARIABLE}: a key of the Materials Project has {KEY_LENGTH} characters, not {length}"
-            )
+            raise ValueError(f"{KEY_VARIABLE}: a Materials Project key has {KEY_LENGTH} characters, not {length}")
         try:
             from mp_api.client import MPRester
         except ImportError as error:

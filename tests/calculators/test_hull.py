@@ -395,7 +395,7 @@ def test_overlapping_atoms_are_refused(energies):
         energies.relaxed(Atoms("MgO", positions=[[0, 0, 0], [0.2, 0, 0]], cell=[4, 4, 4], pbc=True))
 
 
-# --- the Materials Project: mp-api's own client against a server of ours, which the real one cannot be without a key ---
+# --- the Materials Project: mp-api's own client against a server of ours (the real one needs a key and a network) ---
 
 KEY = "0123456789abcdef" * 2
 
