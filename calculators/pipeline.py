@@ -21,6 +21,9 @@ from calculators.storage import read_label, set_failed_aside, write_json, write_
 #: Raised whenever the way from Work to value changes, so that old labels are not taken for new ones.
 PROTOCOL = "3"  # 2: E_b of a path is the climb from its lowest image; 3: the first path by IDPP over close pairs
 
+#: What was asked for, in a label's folder.
+WORK_FILE = "work.json"
+
 #: Packages whose versions a label records beside those that are part of its address.
 RECORDED = ("ase", "numpy", "torch", "chgnet", "pymatgen", "bvlain")
 
@@ -60,8 +63,8 @@ def label_work(work: Work, folder: str | Path, progress: Progress | None = None)
             72}.
 
     Raises:
-        ValueError: unknown calculator or settings. (A senseless structure is an `invalid` label, not an
-            exception.)
+        ValueError: unknown calculator or settings, or a folder that holds other work, which stays as it is. (A
+            senseless structure is an `invalid` label, not an exception.)
     """
     folder = Path(folder)
     labeller = registry.find(work.calculator)
@@ -70,6 +73,7 @@ def label_work(work: Work, folder: str | Path, progress: Progress | None = None)
     done = finished(folder, key)
     if done is not None:
         return done
+    refuse_other_work(folder, key, label_key)
     start = time.perf_counter()
     label = Label(key=key, fidelity=labeller.fidelity, folder=str(folder), provenance=provenance(work))
     try:
@@ -109,16 +113,20 @@ def start_folder(folder: Path, work: Work, key: str, of: Callable[[Work], str] =
         ValueError: the folder holds other work.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / "work.json"
-    if marker.exists():
-        marked = Work.model_validate_json(marker.read_text())
-        if of(marked) != key:
-            raise ValueError(
-                f"folder: {folder} holds other work ({marked.name or marked.calculator}); choose another"
-            )
-    else:
-        write_json(marker, work)
+    refuse_other_work(folder, key, of)
+    if not (folder / WORK_FILE).exists():
+        write_json(folder / WORK_FILE, work)
     set_failed_aside(folder)
+
+
+def refuse_other_work(folder: Path, key: str, of: Callable[[Work], str]) -> None:
+    """Raises ValueError if the folder was started for another label; nothing in it is touched."""
+    try:
+        marked = Work.model_validate_json((folder / WORK_FILE).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if of(marked) != key:
+        raise ValueError(f"folder: {folder} holds other work ({marked.name or marked.calculator}); choose another")
 
 
 def provenance(work: Work) -> dict[str, Any]:

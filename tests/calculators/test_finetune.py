@@ -56,6 +56,7 @@ def barrier(calculator, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # three minutes of processor time each
 @pytest.mark.parametrize("seed", [0, 1])
 def test_labels_of_another_functional_bring_barriers_nearer_to_it(tmp_path, monkeypatch, seed):
     """r2SCAN labels of one compound teach the PBE network: its barrier and that of an unseen compound come nearer."""

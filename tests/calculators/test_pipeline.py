@@ -62,11 +62,17 @@ def test_a_finished_label_is_never_computed_again(labelled):
     assert events == []
 
 
-def test_a_folder_of_other_work_is_refused(labelled):
+@pytest.mark.parametrize("calculator", ["emt", "vasp"])
+def test_a_folder_of_other_work_is_refused_and_its_label_stays(labelled, monkeypatch, calculator):
+    """Also by a calculator that cannot run here."""
+    monkeypatch.delenv("VASP_PP_PATH", raising=False)
     _, folder, _ = labelled
-    other = label_work(copper(fmax_eV_per_A=0.2), folder)
-    assert other.failure.kind is FailureKind.INVALID
-    assert "holds other work" in other.failure.reason
+    before = (folder / "label.json").read_bytes()
+    other = copper(fmax_eV_per_A=0.2).model_copy(update={"calculator": calculator})
+    with pytest.raises(ValueError, match="holds other work"):
+        label_work(other, folder)
+    assert (folder / "label.json").read_bytes() == before
+    assert not list(folder.glob("failed-*"))
 
 
 def test_defaults_given_or_not_give_the_same_key():
