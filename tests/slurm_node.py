@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
-import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 SCRIPT = Path(__file__).parent / "calculators" / "slurm_one_node.sh"
@@ -29,8 +31,23 @@ def slurm_node(folder: Path, cpus: int | None = None) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        for daemon in ("slurmctld", "slurmd"):
-            os.kill(int((folder / f"{daemon}.pid").read_text()), signal.SIGTERM)
+        _empty_the_queue()
+        pids = [int((folder / f"{name}.pid").read_text()) for name in ("slurmctld", "slurmd")]
+        daemons = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        for daemon in daemons:
+            daemon.terminate()
+        psutil.wait_procs(daemons, timeout=30)
         os.environ.pop("SLURM_CONF")
         if before is not None:
             os.environ["SLURM_CONF"] = before
+
+
+def _empty_the_queue(limit_s: float = 20.0) -> None:
+    """No job outlives its node: it would report to the next, which listens at the same port and has a job 1 too."""
+    user, until = f"--user={getpass.getuser()}", time.monotonic() + limit_s
+    subprocess.run(["scancel", user], check=False, capture_output=True)
+    while time.monotonic() < until:
+        left = subprocess.run(["squeue", "-h"], check=False, capture_output=True, text=True)
+        if left.returncode or not left.stdout.strip():
+            return
+        time.sleep(0.5)
