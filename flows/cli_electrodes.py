@@ -29,6 +29,10 @@ Ranks = Annotated[
         help="Which sodium arrangement by Ewald energy at a content, for example 1:2,3:1 (default 0: lowest)."
     ),
 ]
+Rattle = Annotated[
+    float,
+    typer.Option(min=0, help="Random displacements from which a host relaxes, Å; 0 keeps its symmetry."),
+]
 
 
 def _space(host: str, contents: str, ranks: str) -> ElectrodeSpace:
@@ -99,6 +103,7 @@ def voltages(
     sodium: Ranks = "",
     fmax: Annotated[float, typer.Option(min=0, help="Largest force after relaxation, eV/Å.")] = 0.05,
     steps: Annotated[int, typer.Option(min=1, help="Most steps of a relaxation.")] = 500,
+    rattle: Rattle = 0.05,
 ) -> None:
     """Relax arrangements at every sodium content; voltages, relaxation energies, volumes, magnetic moments.
 
@@ -121,7 +126,7 @@ def voltages(
     elements = {element for metals in wanted for element in metals.elements} | set(space.host.charges_e)
     total = (len(todo) + 1) * len(space.contents) + len(elements)
     with Reporter(console).running() as reporter, reporter.bar("relaxations", total) as bar, as_user_error():
-        study, rows, frames = Study(space, relaxer, bar.advance), [], []
+        study, rows, frames = Study(space, relaxer, rattle, bar.advance), [], []
         relaxer.progress = lambda event: bar.update(stage_note(event))
         for arrangement in todo:
             rows.append(study.row(arrangement))
@@ -161,6 +166,7 @@ def predict(
     sodium: Ranks = "",
     fmax: Annotated[float, typer.Option(min=0, help="As in STUDY, eV/Å.")] = 0.05,
     steps: Annotated[int, typer.Option(min=1, help="As in STUDY.")] = 500,
+    rattle: Rattle = 0.05,
 ) -> None:
     """Voltages and relaxation energies of every arrangement by two trained models; `screen` takes them from there.
 
@@ -180,7 +186,11 @@ def predict(
         relaxer = Relaxer(calculator, study / "results", RelaxationSettings(fmax_eV_per_A=fmax, steps=steps))
     with Reporter(console).running() as reporter, reporter.bar("predicting", len(todo)) as bar, as_user_error():
         rows = predicted_rows(
-            Study(space, relaxer), todo, energy_model, structure_model, lambda done: bar.update(f"{done:,}", done)
+            Study(space, relaxer, rattle),
+            todo,
+            energy_model,
+            structure_model,
+            lambda done: bar.update(f"{done:,}", done),
         )
     write_table(rows, out / "voltages.csv")
     console.print(

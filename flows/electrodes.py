@@ -29,6 +29,8 @@ from calculators.voltage import Electrode, electrode
 STEPS = ("V21", "V32", "V43")
 #: A voltage with a larger sigma is not judged: as wide as the paper's window of V21, and a little more.
 MOST_SIGMA_V = 0.5
+#: Standard deviation (Å) of the random displacements from which a host relaxes.
+RATTLE_A = 0.05
 #: Begin of the columns of relaxation energies; the content follows.
 RELAXATION = "relaxation_eV_per_atom"
 
@@ -40,12 +42,17 @@ class Study:
     As in the paper the structure before relaxation is the relaxed host at the same mobile-ion content with its metal
     replaced, so that a relaxation energy measures what the substitution does.
 
+    A host starts a little displaced, from a fixed seed: forces that symmetry makes zero would keep all metal sites
+    equal, and no charge order could form. Substitutes start from the host that this gave.
+
     Attributes:
+        rattle_A: standard deviation of the displacements, Å; 0 for the symmetric start.
         on_relaxation: told the name of every relaxation before it starts.
     """
 
     space: ElectrodeSpace
     relaxer: Relaxer
+    rattle_A: float = RATTLE_A
     on_relaxation: Callable[[str], None] = field(default=lambda name: None)
     _relaxed: dict[str, dict[float, Relaxed]] = field(default_factory=dict, init=False)
 
@@ -72,9 +79,15 @@ class Study:
         relaxed = {}
         for content, template in self.space.templates.items():
             name = f"{self.space.host.name} {self.mobile}{content:g}"
-            relaxed[content] = self._relax(template, name).checked().atoms
+            relaxed[content] = self._relax(self._start(template, content), name).checked().atoms
             relaxed[content].set_array("sublattice", template.arrays["sublattice"])
         return relaxed
+
+    def _start(self, template: Atoms, content: float) -> Atoms:
+        start = template.copy()
+        if self.rattle_A > 0:
+            start.rattle(self.rattle_A, seed=int(content))
+        return start
 
     def _relax(self, atoms: Atoms, name: str) -> Relaxed:
         self.on_relaxation(name)

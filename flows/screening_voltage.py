@@ -11,7 +11,7 @@ from agent.electrode_screening import Rules, judge
 from agent.electrodes import CONTENTS, Arrangement, ElectrodeSpace, metals_of
 from calculators.relax import Progress, silent
 from calculators.relaxations import RelaxationSettings, Relaxer
-from flows.electrodes import Study, candidate_of
+from flows.electrodes import RATTLE_A, Study, candidate_of
 from flows.screening import Candidate, Measurement, Step
 
 
@@ -29,18 +29,21 @@ class VoltageStep(Step):
     contents: tuple[float, ...] = Field(
         CONTENTS, description="Mobile ions per formula unit; 1 to 4 for V21, V32, V43."
     )
+    rattle_A: float = Field(
+        RATTLE_A, ge=0, description="Displacements from which a host relaxes, Å; 0 for its symmetric structure."
+    )
     relaxation: RelaxationSettings = Field(default_factory=RelaxationSettings)
     rules: Rules = Field(default_factory=Rules)
 
     def address(self, candidate: Candidate) -> dict[str, Any]:
         arrangement = self._arrangement(candidate)
-        decides = self.model_dump(mode="json", include={"calculator", "contents", "relaxation", "rules"})
+        decides = self.model_dump(mode="json", include={"calculator", "contents", "rattle_A", "relaxation", "rules"})
         return decides | {"host": candidate.campaign.host.name, "symbols": list(arrangement.symbols)}
 
     def measure(self, candidate: Candidate, folder: Path, progress: Progress = silent) -> Measurement:
         results = candidate.campaign.view.folder / "screening" / "relaxations"
         relaxer = Relaxer(self.calculator, results, self.relaxation, progress)
-        study = Study(ElectrodeSpace(candidate.campaign.host, self.contents), relaxer)
+        study = Study(ElectrodeSpace(candidate.campaign.host, self.contents), relaxer, self.rattle_A)
         row = study.row(self._arrangement(candidate))
         found = judge(candidate_of(row), self.rules)
         reason = "; ".join(found.reasons)
