@@ -48,9 +48,10 @@ def label(
         raise UserError("label: give STRUCTURE with --ion, or --initial with --final")
     found = _with_progress(f"{what.name}: {calculator}", work)
     if found.failure is not None:
-        console.print(f"no label ({found.failure.kind.value}): {found.failure.reason}; files: {out}")
+        said = f"no label ({found.failure.kind.value}): {found.failure.reason}; files: {out}"
+        console.print(said, markup=False, soft_wrap=True)
     else:
-        console.print(f"E_b = {found.value_eV:.3f} eV ({found.fidelity}); files: {out}")
+        console.print(f"E_b = {found.value_eV:.3f} eV ({found.fidelity}); files: {out}", markup=False, soft_wrap=True)
         _plot_paths(found, out)
     if code := exit_code(found):
         raise SystemExit(code)
