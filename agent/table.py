@@ -31,6 +31,7 @@ class Table:
         direction: whether low or high values are wanted.
         cheap: (N,) a cheap fidelity known for all, in the same unit; None if there is none.
         dropped: rows without a label, left out.
+        judged: (N,) what a back-test ranks by, in the same unit, if that is better known than by `values`.
     """
 
     ids: tuple[str, ...]
@@ -39,14 +40,15 @@ class Table:
     direction: Direction = "min"
     cheap: Floats | None = None
     dropped: int = 0
+    judged: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def truth(self) -> Floats:
-        """(N,) mean over the replicates: what a back-test ranks by."""
-        return np.array([v.mean() for v in self.values])
+        """(N,) what a back-test ranks by: the mean over the replicates, or `judged`."""
+        return np.array([v.mean() for v in self.values]) if self.judged is None else self.judged
 
     @property
     def replicates(self) -> int:

@@ -1,6 +1,6 @@
 """How many labels would one need who knows everything beforehand? `python -m benchmarks.agent.ceiling`
 
-The 18 best of the NASICON pool are the best by a mean over six orderings, and that mean still has a standard error.
+The 18 best of the NASICON pool are the best by a mean over 24 orderings, and that mean still has a standard error.
 Part of being among the 18 is luck, which no model can foresee. Here an oracle knows every composition's true value
 exactly before the first label and labels in that order; the truth it is judged by is drawn with the pool's own noise.
 """
@@ -8,10 +8,8 @@ exactly before the first label and labels in that order; the truth it is judged 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
-from benchmarks.agent.bvse_pool import DATA
-from benchmarks.agent.nasicon_backtest import TARGETS
+from benchmarks.agent.nasicon_backtest import TARGETS, load
 
 DRAWS = 2000
 
@@ -29,8 +27,7 @@ def oracle_labels(between_eV: np.ndarray, within_eV: float, orderings: int, shar
 
 
 def main() -> None:
-    table = pd.read_csv(DATA).pivot(index="composition", columns="ordering", values="E_3D_eV").dropna()
-    values = table.to_numpy()
+    values = np.array(load().values)
     within = float(np.sqrt(values.var(axis=1, ddof=1).mean()))
     means = values.mean(axis=1)
     between = float(np.sqrt(means.var() - within**2 / values.shape[1]))

@@ -148,6 +148,15 @@ def test_cheap_order_and_cheap_start(tmp_path):
     assert result.orders["lcb"][0][:12].tolist() == expected[:12].tolist()
 
 
+def test_a_truth_better_known_than_the_labels_is_what_counts():
+    labels = tuple(np.array([value]) for value in [0.3, 0.1, 0.2, 0.4])
+    features = np.arange(8.0).reshape(4, 2)
+    noisy = Table(tuple("abcd"), features, labels)
+    known = Table(tuple("abcd"), features, labels, judged=np.array([0.1, 0.3, 0.2, 0.4]))
+    assert noisy.targets(1).tolist() == [False, True, False, False]
+    assert known.targets(1).tolist() == [True, False, False, False]
+
+
 def test_replicates_are_noise_and_the_truth_is_their_mean(tmp_path):
     table = make_table(n=40, noise=0.2, replicates=4)
     np.testing.assert_allclose(table.truth, [v.mean() for v in table.values])
