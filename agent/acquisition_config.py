@@ -19,7 +19,7 @@ class AcquisitionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Strategy = Field(
-        "lcb",
+        "ei",
         description="random; stratified (the CGformer paper's: in proportion to the clusters); greedy (lowest mean); "
         "max-sigma (largest uncertainty); lcb (lower confidence bound); ei (expected improvement); pi (probability "
         "of improvement); thompson (one ensemble member per place); hybrid (lcb from exploring to exploiting).",

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agent.composition import Composition
-from agent.descriptors import describe
 from agent.hosts import Host
 from agent.ions import ion_features
 
@@ -142,7 +141,7 @@ class Table:
     ) -> Self:
         """A table with a column "composition" (keys) and, for replicates, "ordering".
 
-        Features are composition descriptors and the share of every element on the substituted sublattice.
+        Features are the composition as a set of ions (`agent.ions`).
         """
         for column in ["composition", target]:
             if column not in frame.columns:
@@ -160,28 +159,12 @@ class Table:
         compositions = [Composition.from_key(key) for key in keys]
         return cls(
             tuple(keys),
-            composition_features(host, compositions),
+            ion_features(compositions),
             tuple(g[target].to_numpy(dtype=float) for _, g in groups),
             direction,
             groups[cheap].mean().to_numpy(dtype=float) if cheap else None,
             len(frame) - len(labelled),
         )
-
-
-def composition_features(host: Host, compositions: Sequence[Composition]) -> Floats:
-    """(n, d) scaled: elemental statistics, the share of every element, and the composition as a set of ions; all
-    three weigh the same.
-    """
-    statistics = describe(host, compositions).scaled()
-    elements = sorted({e for c in compositions for e, _ in c.amounts})
-    column = {e: i for i, e in enumerate(elements)}
-    shares = np.zeros((len(compositions), len(elements)))
-    for row, composition in enumerate(compositions):
-        for element, count in composition.amounts:
-            shares[row, column[element]] = count
-    shares = standardised(shares)
-    blocks = (statistics, shares, ion_features(compositions))
-    return np.hstack([block * np.sqrt(shares.shape[1] / max(1, block.shape[1])) for block in blocks])
 
 
 def standardised(matrix: Floats) -> Floats:

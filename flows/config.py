@@ -122,7 +122,7 @@ class ModelSection(Section):
     kind: Literal["cgformer", "forest", "gp"] = Field(
         "cgformer",
         description="CGformer ensemble on orderings; forest on composition descriptors; gp: linear plus Matérn "
-        "process on descriptors and ions, the one of the back-tests.",
+        "process on the composition as a set of ions, the one of the back-tests.",
     )
     members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
     pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")

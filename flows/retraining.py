@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ions import ion_features
 from agent.schema import LabelRow, ProposalRow
 from agent.surrogates import GaussianProcess
-from agent.table import composition_features
 from flows.candidates import Candidates
 from flows.config import ModelSection
 from models.calibration import Recalibrated
@@ -73,8 +73,7 @@ class Retrainer:
         if config.kind == "forest":
             rows = np.repeat(candidates.features, candidates.orderings, axis=0)
             return CompositionForest(rows, members=config.members, seed=self.seed)
-        features = composition_features(candidates.host, candidates.compositions)
-        rows = np.repeat(features, candidates.orderings, axis=0)
+        rows = np.repeat(ion_features(candidates.compositions), candidates.orderings, axis=0)
         return GaussianProcess(rows, self.seed, members=config.members)
 
     def train(self, cheap: Examples, target: Examples, on_epoch: OnEpoch | None = None) -> Any | None:
