@@ -6,12 +6,15 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from flows.errors import UserError
 
 #: What must fit for labels to be worth trying (bytes).
 ROOM = 1 << 18
+#: So long another label, which is about to fail and to give its room back, is waited for (s).
+PATIENCE_S = 10.0
 
 
 class OutOfSpace(UserError):
@@ -30,10 +33,13 @@ def check_room(folder: Path) -> None:
     if has_room(folder.parent):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    if not has_room(folder.parent):
-        raise OutOfSpace(
-            f"no space left on the disk of {folder.parent}; nothing is lost: free some, then resume the campaign"
-        )
+    deadline = time.monotonic() + PATIENCE_S
+    while not has_room(folder.parent):
+        if time.monotonic() > deadline:
+            raise OutOfSpace(
+                f"no space left on the disk of {folder.parent}; nothing is lost: free some, then resume the campaign"
+            )
+        time.sleep(0.2)
 
 
 def has_room(folder: Path) -> bool:

@@ -87,7 +87,8 @@ def test_a_label_that_fills_the_disk_gives_its_room_back(tmp_path: Path) -> None
         assert has_room(disk)
 
 
-def test_a_disk_that_others_have_filled_is_named(tmp_path: Path) -> None:
+def test_a_disk_that_others_have_filled_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.room.PATIENCE_S", 0.5)
     with small_disk(tmp_path / "labels", 2) as disk:
         fill(disk / "of others")
         with pytest.raises(OutOfSpace, match="labels; nothing is lost"):
@@ -100,3 +101,14 @@ def test_a_failure_with_room_left_keeps_its_files(tmp_path: Path) -> None:
     (folder / "band.extxyz").write_text("")
     check_room(folder)
     assert (folder / "band.extxyz").exists()
+
+
+def test_a_disk_that_another_label_fills_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """Two labels side by side: the one that does not fill the disk fails first."""
+    with small_disk(tmp_path / "labels", 4) as disk:
+        (disk / "innocent").mkdir()
+        (disk / "runaway").mkdir()
+        fill(disk / "runaway" / "ballast")
+        threading.Timer(1.0, check_room, [disk / "runaway"]).start()
+        check_room(disk / "innocent")
+        assert has_room(disk)
