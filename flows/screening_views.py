@@ -18,6 +18,8 @@ from flows.wording import DASH, energy, number
 
 #: Lines of the terminal's table; screen.csv has them all.
 LINES = 40
+#: Quantities that have a column of their own in the terminal; more of them stand below the composition.
+COLUMNS = 3
 
 
 def quantities(screened: Screened) -> list[Step]:
@@ -121,16 +123,23 @@ def table(screened: Screened) -> Table:
     shown = [entry for entry in screened.entries if entry.left_at != 0][:LINES]
     view = Table(title=funnel, title_justify="left", box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
     view.add_column("", no_wrap=True)
-    view.add_column("composition, and why", overflow="fold", ratio=2)
+    view.add_column("composition, and why", overflow="fold", ratio=2, min_width=32)
     view.add_column("E_b (eV)", justify="right", no_wrap=True)
-    for step in quantities(screened):
-        view.add_column(step.title, justify="right")
+    measured = [step for step in quantities(screened) if any(step.name in one.candidate.found for one in shown)]
+    columns = measured if len(measured) <= COLUMNS else []  # more of them would leave no room for the words
+    for step in columns:
+        view.add_column(step.title, justify="right", overflow="fold")
     for entry in shown:
         one = entry.candidate
         view.add_row(
             Text("kept", style="bold green") if entry.kept else Text("out", style="dim"),
-            Text.assemble((one.formula, "bold" if entry.kept else ""), "\n", (entry.reason, "dim")),
+            Text.assemble(
+                (one.formula, "bold" if entry.kept else ""),
+                *("" if columns else f"\n{step.title} {_shown(step, entry)}" for step in measured),
+                "\n",
+                (entry.reason, "dim"),
+            ),
             energy(one.E_b_eV, one.sigma_eV),
-            *(_shown(step, entry) for step in quantities(screened)),
+            *(_shown(step, entry) for step in columns),
         )
     return view
