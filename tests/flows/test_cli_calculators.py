@@ -7,14 +7,15 @@ from ase.build import bulk
 from typer.testing import CliRunner
 
 from calculators import universal
-from flows.cli_calculators import app
+from flows.cli_calculators import app, console
 
 LACKS = "needs matcalc and mace-torch: pip install 'ionloop[mace]'"
 
 
 def test_the_brackets_of_an_extra_are_no_markup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(universal.mace, "unavailable", lambda: LACKS)
-    listed = CliRunner().invoke(app, ["calculators"], env={"COLUMNS": "200"})
+    monkeypatch.setattr(console, "width", 200)
+    listed = CliRunner().invoke(app, ["calculators"])
     assert LACKS in listed.output
     cell = bulk("Cu", cubic=True) * 2
     cell.numbers[0] = 0

@@ -24,7 +24,7 @@ def said(proposals: list[NewProposal], before: list[NewProposal], number: int = 
 
 def test_how_many_from_where_how_good_and_what_for() -> None:
     chosen = [proposal(1), proposal(2, score=-0.5), proposal(13), proposal(13)]
-    assert said(chosen, [proposal(1), proposal(2)]) == (
+    assert said(chosen, [proposal(1), proposal(2)], strategy="lcb") == (
         "round 4: proposed 4 from 3 clusters; best LCB 0.410 eV (predicted 0.450 ± 0.040 eV); "
         "2 for exploration in cluster 13"
     )

@@ -69,6 +69,7 @@ def test_durations_are_taken_by_the_monotonic_clock(tmp_path: Path, monkeypatch:
     """The same in small, where there is no libfaketime: the ledger's idea of now jumps back by a year."""
     from datetime import timedelta
 
+    import agent.labels
     import agent.ledger
     from agent.schema import now
     from tests.agent.test_ledger import a_label, begin
@@ -78,7 +79,7 @@ def test_durations_are_taken_by_the_monotonic_clock(tmp_path: Path, monkeypatch:
     opened.set_campaign_state("one", "running")
     (one,) = begin(opened)
     attempt = opened.start_attempt(one, "a" * 32, "chgnet", "")
-    monkeypatch.setattr(agent.ledger, "now", lambda: now() - timedelta(days=365))
+    monkeypatch.setattr(agent.labels, "now", lambda: now() - timedelta(days=365))
     time.sleep(0.05)
     opened.finish_attempt(attempt, a_label())
     (row,) = opened.attempts("one")
