@@ -11,7 +11,6 @@ this project needs newer, submitit pickles.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import threading
 import time
@@ -28,7 +27,9 @@ from calculators.slurm_jobs import (
     JobState,
     QueueWatch,
     SlurmError,
+    array_name,
     candidates,
+    job_name,
     record,
     saved_job,
     slurm,
@@ -79,9 +80,10 @@ class SlurmQueue:
             raise SlurmError(UNREADABLE)
         if job is None:
             write_json(folder / "request.json", work)
-            write_text(folder / "job.sh", label_script(self.options.of(work.calculator), key, folder))
-            Job(name=key).save(folder)
-            state, job = JobState.WAITING, Job(name=key, id=_submit(folder / "job.sh"))
+            name = job_name(key, folder)
+            write_text(folder / "job.sh", label_script(self.options.of(work.calculator), name, folder))
+            Job(name=name).save(folder)
+            state, job = JobState.WAITING, Job(name=name, id=_submit(folder / "job.sh"))
         job.save(folder)
         return state, job
 
@@ -120,7 +122,7 @@ class SlurmQueue:
 
     def _submit_array(self, works: Sequence[tuple[Work, Path]], folder: Path, running: int) -> str:
         keys = [label_key(work) for work, _ in works]
-        name = "array-" + hashlib.sha256(" ".join(keys).encode()).hexdigest()[:24]
+        name = array_name(place for _, place in works)
         options = self.options.of(works[0][0].calculator)
         for index, (work, place) in enumerate(works):
             write_json(place / "request.json", work)
@@ -135,12 +137,12 @@ class SlurmQueue:
 
     # -- looking
 
-    def look(self, key: str, folder: str | Path | None = None) -> tuple[JobState, str]:
-        """State and id of a label's job ("" if there is none). Without its folder only a job of its own is found."""
-        state, job = self._find(key, None if folder is None else Path(folder), time.monotonic())
+    def look(self, key: str, folder: str | Path) -> tuple[JobState, str]:
+        """State and id of the job that computes this label into this folder ("" if there is none)."""
+        state, job = self._find(key, Path(folder), time.monotonic())
         return state, job.id if job is not None else ""
 
-    def _find(self, key: str, folder: Path | None, since_s: float) -> tuple[JobState, Job | None]:
+    def _find(self, key: str, folder: Path, since_s: float) -> tuple[JobState, Job | None]:
         return self._watch.since(since_s).find(candidates(key, folder))
 
     # -- out
@@ -199,7 +201,7 @@ class SlurmQueue:
             label, state = self._collect(work, folder, attached)
         return label
 
-    def cancel(self, work: Work, folder: str | Path | None = None) -> None:
+    def cancel(self, work: Work, folder: str | Path) -> None:
         """Cancel the job of this work, if there is one."""
         _, job_id = self.look(label_key(work), folder)
         if job_id:

@@ -1,12 +1,13 @@
 """Finding a label's job in Slurm's queue again, with nothing in memory.
 
-A job of its own is named by the label's key. An element of an array is found by the array's name and its index, which
-stand in job.json in the label's folder from before the array was submitted. A squeue that fails means *unknown*,
-never *no job*.
+A job of its own is named by the label's key and folder: two campaigns may ask for the same label, and each needs its
+own result. An element of an array is found by the array's name and its index, which stand in job.json in the label's
+folder from before the array was submitted. A squeue that fails means *unknown*, never *no job*.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import threading
@@ -132,10 +133,24 @@ class QueueWatch:
         return self.since(time.monotonic())
 
 
-def candidates(key: str, folder: Path | None) -> list[Job]:
+def job_name(key: str, folder: Path) -> str:
+    """The name of the job that computes this label into this folder."""
+    return f"{key}-{_digest([folder])[:8]}"
+
+
+def array_name(folders: Iterable[Path]) -> str:
+    """The name of the array that computes the labels of these folders."""
+    return f"array-{_digest(folders)[:24]}"
+
+
+def _digest(folders: Iterable[Path]) -> str:
+    return hashlib.sha256("\n".join(str(folder.resolve()) for folder in folders).encode()).hexdigest()
+
+
+def candidates(key: str, folder: Path) -> list[Job]:
     """Where the job of a label may be: what its folder says, and the job of its own."""
-    saved = saved_job(folder) if folder is not None else None
-    return [*([saved] if saved is not None else []), Job(name=key)]
+    saved = saved_job(folder)
+    return [*([saved] if saved is not None else []), Job(name=job_name(key, folder))]
 
 
 def cancel(job_ids: list[str]) -> None:

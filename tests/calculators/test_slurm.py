@@ -16,7 +16,7 @@ from cells import copper_with_vacancy
 from calculators.label import FailureKind, Structure, Work
 from calculators.pipeline import label_key
 from calculators.slurm import Detached, JobState, SlurmError, SlurmOptions, SlurmQueue
-from calculators.slurm_jobs import Job, QueueWatch, saved_job
+from calculators.slurm_jobs import Job, QueueWatch, job_name, saved_job
 from calculators.slurm_script import label_script
 from tests.slurm_node import needs_slurm, slurm_node
 
@@ -84,13 +84,25 @@ def test_a_killed_driver_attaches_to_its_job(cluster, queue, tmp_path):
 def test_a_cancelled_job_is_transient(cluster, queue, tmp_path):
     asked = work("Hanging")
     queue.submit_or_attach(asked, tmp_path)
-    wait_until(lambda: queue.look(label_key(asked))[0] is JobState.RUNNING)
+    wait_until(lambda: queue.look(label_key(asked), tmp_path)[0] is JobState.RUNNING)
     assert queue.collect(asked, tmp_path) is None
-    queue.cancel(asked)
-    wait_until(lambda: queue.look(label_key(asked))[0] is JobState.GONE)
+    queue.cancel(asked, tmp_path)
+    wait_until(lambda: queue.look(label_key(asked), tmp_path)[0] is JobState.GONE)
     label = queue.collect(asked, tmp_path)
     assert label.failure.kind is FailureKind.TRANSIENT
     assert "cancelled" in label.failure.reason
+
+
+def test_two_campaigns_that_ask_for_one_label_have_a_job_each(tmp_path, monkeypatch):
+    """The job of the one writes into its own folder: the other would wait for a result that never comes."""
+    asked, mine, other = work(**FAST), tmp_path / "mine", tmp_path / "other"
+    calls = scheduler_that_answers(
+        tmp_path, monkeypatch, squeue=f"5 N/A RUNNING {job_name(label_key(asked), other)}", sbatch="7"
+    )
+    queue = SlurmQueue()
+    assert queue.submit_or_attach(asked, other) == "5"
+    assert queue.submit_or_attach(asked, mine) == "7"
+    assert calls().count("sbatch") == 1
 
 
 def batch(folder: Path, plugin: str = "Slow", n: int = 3) -> list[tuple[Work, Path]]:
@@ -151,7 +163,7 @@ def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypa
 
 def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(tmp_path, monkeypatch):
     works = batch(tmp_path / "labels") + batch(tmp_path / "labels", "Good", 1)
-    there = label_key(works[0][0])
+    there = job_name(label_key(works[0][0]), works[0][1])
     calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"5 N/A PENDING {there}", sbatch="7")
     queue = SlurmQueue(SlurmOptions(by_calculator={"plugins:Good": {"cores": 8}}))
     assert queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2}) == ["7", "7"]
@@ -190,8 +202,8 @@ def test_a_node_that_goes_down_is_transient(cluster, queue, tmp_path):
     asked = work("Hanging")
     once = SlurmQueue(queue.options.model_copy(update={"extra": ["--no-requeue"]}), poll_s=1)
     once.submit_or_attach(asked, tmp_path)
-    node_down_under(once, asked)
-    wait_until(lambda: once.look(label_key(asked))[0] is JobState.GONE)
+    node_down_under(once, asked, tmp_path)
+    wait_until(lambda: once.look(label_key(asked), tmp_path)[0] is JobState.GONE)
     failure = once.collect(asked, tmp_path).failure
     assert (failure.kind, failure.reason) == (FailureKind.TRANSIENT, "the node failed")
 
@@ -202,18 +214,18 @@ def test_slurm_requeues_what_a_node_lost_and_the_driver_notices_nothing(cluster,
     asked = work("Paced", **FAST)
     monkeypatch.setenv("PLUGIN_PACE_S", "0.5")
     job = queue.submit_or_attach(asked, tmp_path)
-    node_down_under(queue, asked)
+    node_down_under(queue, asked, tmp_path)
     label = queue.label(asked, tmp_path)
     assert label.ok, label.failure
     assert label.provenance["slurm_job"] == job  # requeued under the id it had
 
 
-def node_down_under(queue: SlurmQueue, asked: Work) -> None:
+def node_down_under(queue: SlurmQueue, asked: Work, folder: Path) -> None:
     """Take the node away from a running job, and let it come back (ReturnToService=2)."""
-    wait_until(lambda: queue.look(label_key(asked))[0] is JobState.RUNNING)
+    wait_until(lambda: queue.look(label_key(asked), folder)[0] is JobState.RUNNING)
     node = subprocess.run(["sinfo", "-h", "-o", "%N"], capture_output=True, text=True, check=True).stdout.strip()
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
-    wait_until(lambda: queue.look(label_key(asked))[0] is not JobState.RUNNING)
+    wait_until(lambda: queue.look(label_key(asked), folder)[0] is not JobState.RUNNING)
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=False, capture_output=True)
 
 
@@ -239,7 +251,9 @@ def test_the_script_says_what_was_asked_for(tmp_path):
 
 def test_all_waiting_labels_share_one_look_at_the_queue(tmp_path, monkeypatch):
     works = batch(tmp_path / "labels", n=20)
-    there = "\n".join(f"{number} N/A RUNNING {label_key(asked)}" for number, (asked, _) in enumerate(works))
+    there = "\n".join(
+        f"{number} N/A RUNNING {job_name(label_key(asked), folder)}" for number, (asked, folder) in enumerate(works)
+    )
     calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"99 N/A RUNNING another job\n{there}", sbatch="7")
     queue, leave, seen = SlurmQueue(poll_s=0.2), threading.Event(), []
     with ThreadPoolExecutor(len(works)) as threads:
@@ -268,7 +282,7 @@ def test_a_queue_that_does_not_answer_is_unknown_and_nothing_is_submitted(tmp_pa
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     queue = SlurmQueue()
-    assert queue.look("k")[0] is JobState.UNKNOWN
+    assert queue.look("k", tmp_path)[0] is JobState.UNKNOWN
     with pytest.raises(SlurmError, match="cannot be read"):
         queue.submit_or_attach(work(), tmp_path / "label")
     assert queue.collect(work(), tmp_path / "label") is None
@@ -278,4 +292,4 @@ def test_a_queue_that_does_not_answer_is_unknown_and_nothing_is_submitted(tmp_pa
 def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlurmError, match="no squeue on this machine"):
-        SlurmQueue().look("k")
+        SlurmQueue().look("k", tmp_path)
