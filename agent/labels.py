@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, defer
 
 from agent.database import insert_unless_known
-from agent.schema import AttemptRow, LabelRow, ProposalRow, now
+from agent.schema import AttemptRow, JobRow, LabelRow, ProposalRow, now
 from agent.store import Store
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ class Known(NamedTuple):
     composition: str
     ordering: int
     value_eV: float
+
+
+@dataclass(frozen=True)
+class SentJob:
+    """A scheduler's job that computes a label for a proposal."""
+
+    proposal: int
+    id: str
+    label_key: str
+    calculator: str
 
 
 class Labels(Store):
@@ -68,6 +79,24 @@ class Labels(Store):
             session.flush()
             self._add_driven(session, proposal.campaign)  # last: its row is the one that every label wants
         return label
+
+    def note_jobs(self, jobs: Iterable[SentJob]) -> None:
+        """Remember what a scheduler calls its jobs; what is known already stays as it is."""
+        rows = [asdict(job) for job in jobs]
+        if not rows:
+            return
+        with self.transaction() as session:
+            insert = insert_unless_known(session.get_bind().dialect.name)
+            session.execute(insert(JobRow).on_conflict_do_nothing(index_elements=["proposal", "id"]), rows)
+
+    def jobs(self, campaign: str, state: str | None = None) -> Sequence[JobRow]:
+        """Jobs of a campaign's proposals, or of those in one state, in the order in which they became known."""
+        query = select(JobRow).join(ProposalRow, ProposalRow.id == JobRow.proposal)
+        query = query.where(ProposalRow.campaign == campaign)
+        if state is not None:
+            query = query.where(ProposalRow.state == state)
+        with self.transaction() as session:
+            return session.scalars(query.order_by(JobRow.noted, JobRow.proposal)).all()
 
     def fail_proposal(self, proposal_id: int) -> None:
         """No calculator of the chain gave a value, and none will be asked again."""

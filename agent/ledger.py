@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from agent.database import LedgerError
-from agent.labels import Labels, believable, insert_label
+from agent.labels import Labels, SentJob, believable, insert_label
 from agent.schema import (
     CampaignRow,
     EventRow,
@@ -26,7 +26,7 @@ from agent.schema import (
     now,
 )
 
-__all__ = ["Ledger", "LedgerError", "NewProposal", "Ranked"]
+__all__ = ["Ledger", "LedgerError", "NewProposal", "Ranked", "SentJob"]
 
 if TYPE_CHECKING:
     from calculators.label import Label  # its validators are built when a label is read or written, not for a look

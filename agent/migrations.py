@@ -86,9 +86,21 @@ def to_2(steps: Operations, connection: sa.Connection) -> None:
         connection.execute(sa.update(campaigns).where(campaigns.c.name == name).values(driven_s=driven))
 
 
+def to_3(steps: Operations, connection: sa.Connection) -> None:
+    """Ids of schedulers' jobs. Of what was submitted before, a driver finds them by name."""
+    steps.create_table(
+        "jobs",
+        sa.Column("proposal", sa.Integer, sa.ForeignKey("proposals.id"), primary_key=True),
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("label_key", sa.String(64), nullable=False),
+        sa.Column("calculator", sa.String(128), nullable=False),
+        sa.Column("noted", sa.DateTime, nullable=False),
+    )
+
+
 def _table(name: str, *columns: str, times: tuple[str, ...]) -> sa.TableClause:
     return sa.table(name, *map(sa.column, columns), *(sa.column(one, sa.DateTime) for one in times))
 
 
 #: By the version that a step leads to.
-STEPS: dict[int, Callable[[Operations, sa.Connection], None]] = {2: to_2}
+STEPS: dict[int, Callable[[Operations, sa.Connection], None]] = {2: to_2, 3: to_3}

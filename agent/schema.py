@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def now() -> datetime:
@@ -108,6 +108,18 @@ class AttemptRow(Base):
     started: Mapped[datetime] = mapped_column(default=now)
     ended: Mapped[datetime | None]
     seconds: Mapped[float | None]  # by the monotonic clock; None while it runs, or if it was lost
+
+
+class JobRow(Base):
+    """A scheduler's job that computes a label for a proposal; there from the moment at which its id is known."""
+
+    __tablename__ = "jobs"
+
+    proposal: Mapped[int] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # the scheduler's, such as 12, or 12_3 in an array
+    label_key: Mapped[str] = mapped_column(String(64))
+    calculator: Mapped[str] = mapped_column(String(128))
+    noted: Mapped[datetime] = mapped_column(default=now)  # when it was submitted, or found in the queue again
 
 
 class LabelRow(Base):

@@ -44,6 +44,9 @@ GRACE_S = 10.0
 #: Elements of one array; Slurm's own default limit (MaxArraySize) is 1001.
 ARRAY_SIZE = 1000
 
+#: Stage of the event that says which job computes a label, and whether it waits or runs.
+QUEUED = "queue"
+
 UNREADABLE = "the queue cannot be read (squeue fails); nothing was submitted"
 
 
@@ -89,7 +92,7 @@ class SlurmQueue:
 
     def submit_together(
         self, works: Sequence[tuple[Work, Path]], folder: str | Path, running: Mapping[str, int] | None = None
-    ) -> list[str]:
+    ) -> dict[str, str]:
         """Submit the labels that are neither done nor in the queue as job arrays, one per calculator.
 
         What an array consists of is written down (job.json in every label's folder, and a folder of the array's name
@@ -99,7 +102,7 @@ class SlurmQueue:
             running: how many may run at once, by calculator; the others as many as Slurm lets.
 
         Returns:
-            ids of the arrays.
+            id of each label's job by the label's key, submitted now or found in the queue.
 
         Raises:
             SlurmError: as `submit_or_attach`.
@@ -107,20 +110,21 @@ class SlurmQueue:
         asked = [(work, Path(place).resolve()) for work, place in works]
         asked = [(work, place) for work, place in asked if finished(place, label_key(work)) is None]
         if not asked:
-            return []
+            return {}
         queue = self._watch.now()
         if not queue.readable:
             raise SlurmError(UNREADABLE)
-        missing = [pair for pair in asked if queue.find(candidates(label_key(pair[0]), pair[1]))[1] is None]
-        ids = []
+        found = [(*pair, queue.find(candidates(label_key(pair[0]), pair[1]))[1]) for pair in asked]
+        ids = {label_key(work): job.id for work, _, job in found if job is not None}
+        missing = [(work, place) for work, place, job in found if job is None]
         for calculator in dict.fromkeys(work.calculator for work, _ in missing):
             mine = [pair for pair in missing if pair[0].calculator == calculator]
             for start in range(0, len(mine), ARRAY_SIZE):
                 part, limit = mine[start : start + ARRAY_SIZE], (running or {}).get(calculator, 0)
-                ids.append(self._submit_array(part, Path(folder).resolve(), limit))
+                ids |= self._submit_array(part, Path(folder).resolve(), limit)
         return ids
 
-    def _submit_array(self, works: Sequence[tuple[Work, Path]], folder: Path, running: int) -> str:
+    def _submit_array(self, works: Sequence[tuple[Work, Path]], folder: Path, running: int) -> dict[str, str]:
         keys = [label_key(work) for work, _ in works]
         name = array_name(place for _, place in works)
         options = self.options.of(works[0][0].calculator)
@@ -131,9 +135,10 @@ class SlurmQueue:
         write_text(folder / name / "keys.txt", "".join(f"{key}\n" for key in keys))
         write_text(folder / name / "job.sh", array_script(options, name, folder / name, len(works), running))
         array = _submit(folder / name / "job.sh")
+        ids = [f"{array}_{index}" for index in range(len(works))]
         for index, (_, place) in enumerate(works):
-            Job(name=name, index=index, id=f"{array}_{index}").save(place)
-        return array
+            Job(name=name, index=index, id=ids[index]).save(place)
+        return dict(zip(keys, ids, strict=True))
 
     # -- looking
 
@@ -194,7 +199,7 @@ class SlurmQueue:
         attached, last, label = time.monotonic(), None, None
         while label is None:
             if on_event is not None and state is not last:
-                on_event({"stage": "queue", "state": state.value, "job": job.id})
+                on_event({"stage": QUEUED, "state": state.value, "job": job.id})
             last = state
             if leave.wait(self.poll_s):
                 raise Detached(job.id)

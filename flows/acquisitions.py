@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import select
 
 from agent.ledger import Ledger
-from agent.schema import AttemptRow, LabelRow, ProposalRow
+from agent.schema import AttemptRow, JobRow, LabelRow, ProposalRow
 from calculators.label import Label
+from flows.looks import newest_job
 from flows.wording import finite
 
 
@@ -52,6 +53,7 @@ class Acquisition:
     label_key: str
     prefect_run: str
     created: datetime
+    job: str  # the id of the last one that a scheduler was sent for it, such as 12 or 12_3; "" without one
     fidelity: str | None
     value_eV: float | None
     converged: bool
@@ -104,6 +106,7 @@ def read_acquisitions(ledger: Ledger, campaign: str) -> list[Acquisition]:
         select(
             *(p.id, p.round, p.rank, p.composition, p.formula, p.ordering, p.calculator.label("asked"), p.cluster),
             *(p.mean_eV, p.sigma_eV, p.score, p.reason, p.state, p.label_key, p.prefect_run, p.created),
+            newest_job(JobRow.proposal == p.id).label("job"),
             *(lab.fidelity, lab.value_eV, lab.converged),
             lab.data["force_calls"].as_integer().label("force_calls"),
             lab.data["folder"].as_string().label("label_folder"),
@@ -125,7 +128,7 @@ def _acquisition(row: Mapping[Any, Any], attempts: Sequence[Attempt]) -> Acquisi
         facts[key] = finite(facts[key])
     facts["converged"] = bool(facts["converged"])
     facts["force_calls"] = facts["force_calls"] or 0
-    for key in ("label_folder", "invalid_reason"):
+    for key in ("job", "label_folder", "invalid_reason"):
         facts[key] = facts[key] or ""
     return Acquisition(**facts, attempts=tuple(attempts))
 

@@ -128,6 +128,7 @@ def _acquisition(a: Acquisition) -> dict[str, Any]:
         "ledger id": a.id,
         "ordering": a.ordering,
         "folder": f"labels/{a.label_key}",
+        "job": a.job or DASH,
         "prefect run": a.prefect_run or DASH,
     }
 

@@ -22,7 +22,7 @@ from flows import decisions
 from flows.candidates import Candidates
 from flows.config import Config
 from flows.interruption import Interruption
-from flows.labelling import FALLBACK, Batching, Engine, Labeller
+from flows.labelling import FALLBACK, Engine, Labeller
 from flows.learning import Learner
 from flows.places import Places
 from flows.progress import Reporter, stage_note
@@ -31,6 +31,7 @@ from flows.relabel import relabel_rounds
 from flows.retraining import Retrainer
 from flows.stage import Stage, current_run_id, elsewhere, tell
 from flows.view import CampaignView
+from flows.wording import plural
 
 Progressed = Callable[[dict[str, Any]], None]
 
@@ -117,10 +118,9 @@ class Campaign:
 
         The proposals stand in the ledger already, so a driver killed from here on finds the jobs again by their keys.
         """
-        if isinstance(self.engine, Batching):
-            arrays = self.engine.submit_together(self.labeller.not_begun(proposals), self.labeller.folder / "arrays")
-            if arrays:
-                self.say(f"{len(proposals)} labels: submitted job array {', '.join(arrays)}")
+        if jobs := self.labeller.submit_together(proposals):
+            arrays = dict.fromkeys(job.split("_")[0] for job in jobs)
+            self.say(f"{plural(len(jobs), 'label')} in the queue: job {', '.join(arrays)}")
 
     def start_label(
         self, threads: ThreadPoolExecutor, proposal: ProposalRow, on_event: Progressed | None = None

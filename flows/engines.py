@@ -12,7 +12,7 @@ from calculators.dask_cluster import DaskCluster
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import label_key
 from calculators.registry import find
-from calculators.slurm import Detached, SlurmError, SlurmQueue
+from calculators.slurm import QUEUED, Detached, SlurmError, SlurmQueue
 from calculators.supervisor import WorkerPool
 from flows.config import Config
 from flows.errors import as_user_error
@@ -58,9 +58,9 @@ class Dispatch:
         engine = self.there if work.calculator in self.remote else self.here
         return engine.label(work, folder, timeout_s, on_event)
 
-    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> dict[str, str]:
         if not isinstance(self.there, Batching):
-            return []
+            return {}
         return self.there.submit_together([pair for pair in works if pair[0].calculator in self.remote], folder)
 
 
@@ -72,12 +72,12 @@ class InJobs:
     interrupted: threading.Event
     running: Mapping[str, int]  # jobs at a time, by calculator
 
-    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> dict[str, str]:
         """As job arrays, which `label` then attaches to by key."""
         try:
-            return self.queue.submit_together(works, folder, self.running) if self.queue.options.arrays else []
+            return self.queue.submit_together(works, folder, self.running) if self.queue.options.arrays else {}
         except SlurmError:
-            return []
+            return {}
 
     def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class InJobs:
         except Detached as left:
             raise Interrupted from left
         except SlurmError as error:
-            failure = Failure(kind=FailureKind.TRANSIENT, reason=str(error), stage="queue")
+            failure = Failure(kind=FailureKind.TRANSIENT, reason=str(error), stage=QUEUED)
             fidelity = find(work.calculator).fidelity
             return Label(key=label_key(work), fidelity=fidelity, failure=failure, folder=str(folder))
 

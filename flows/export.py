@@ -67,7 +67,7 @@ LABELS = (
 ACQUISITIONS = (
     *("ledger_id", "round", "rank", "formula", "ordering", "cluster", "predicted_eV", "sigma_eV", "score", "why"),
     *("state", "outcome", "E_b_eV", "fidelity", "converged", "calculator", "asked_for", "attempts", "wall_s"),
-    *("failure_reason", "proposed_utc", "label_key", "prefect_run", "composition"),
+    *("failure_reason", "proposed_utc", "label_key", "job", "prefect_run", "composition"),
 )
 
 
@@ -90,7 +90,7 @@ def _acquired(a: Acquisition) -> Sequence[Any]:
         *(a.id, a.round, a.rank, a.formula, a.ordering, a.cluster, _eV(a.mean_eV), _eV(a.sigma_eV), _eV(a.score)),
         *(a.reason, a.state, outcome(a), _eV(a.value_eV), a.fidelity, a.converged if a.fidelity else None),
         *(a.calculator, a.asked, len(a.attempts), round(a.seconds, 1), a.failure[1] if a.failure else None),
-        *(a.created.isoformat(timespec="seconds"), a.label_key, a.prefect_run, a.composition),
+        *(a.created.isoformat(timespec="seconds"), a.label_key, a.job, a.prefect_run, a.composition),
     )
 
 

@@ -54,7 +54,9 @@ def describe(config: Config, ledger: Ledger) -> str:
     try:
         jobs = queued_jobs(config, ledger)
     except SlurmError as error:
-        return f"the queue cannot be read ({error}); jobs may be in it"
+        last = {job.proposal: job.id for job in ledger.jobs(config.campaign.name, "pending")}
+        known = f": {', '.join(last.values())} by the ledger" if last else ""
+        return f"the queue cannot be read ({error}); jobs may be in it{known}"
     if not jobs:
         return ""
     return f"{len(jobs)} in the queue: " + "; ".join(map(str, jobs[:8])) + (" ..." if len(jobs) > 8 else "")

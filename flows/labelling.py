@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from agent.ledger import Ledger
+from agent.ledger import Ledger, SentJob
 from agent.schema import ProposalRow
 from calculators.label import FailureKind, Label, Work
 from calculators.pipeline import finished
+from calculators.slurm import QUEUED
 from flows.config import LabelSection
 from flows.places import Interrupted, Places
 from flows.room import check_room
@@ -35,8 +36,11 @@ class Engine(Protocol):
 class Batching(Protocol):
     """An engine that may be told of many labels before it is asked for each."""
 
-    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> list[str]:
-        """Submit them; returns ids of what was submitted. Trouble is no reason to stop: `label` will meet it too."""
+    def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> dict[str, str]:
+        """Submit them; returns the id of each one's job by its label's key, of those that are now in the queue.
+
+        Trouble is no reason to stop: `label` will meet it too.
+        """
         ...
 
 
@@ -76,15 +80,24 @@ class Labeller:
         self.ledger.fail_proposal(proposal_id)
         return "failed"
 
-    def not_begun(self, proposals: Sequence[ProposalRow]) -> list[tuple[Work, Path]]:
-        """What the pending ones of these ask for where no label is known yet, each with its folder."""
-        works = [
-            self.work_of(row.composition, row.ordering, row.calculator) for row in proposals if row.state == "pending"
+    def submit_together(self, proposals: Sequence[ProposalRow]) -> list[str]:
+        """Hand the engine all that these ask for and no label is known of, if it wants to be told; returns job ids."""
+        if not isinstance(self.engine, Batching):
+            return []
+        works = {
+            row.id: self.work_of(row.composition, row.ordering, row.calculator)
+            for row in proposals
+            if row.state == "pending"
+        }
+        keys = {number: self.key_of(work) for number, work in works.items()}
+        waiting = [
+            (works[number], self.folder / key) for number, key in keys.items() if self.ledger.label(key) is None
         ]
-        keys = [self.key_of(work) for work in works]
-        return [
-            (work, self.folder / key) for work, key in zip(works, keys, strict=True) if self.ledger.label(key) is None
-        ]
+        ids = self.engine.submit_together(waiting, self.folder / "arrays")
+        self.ledger.note_jobs(
+            SentJob(number, ids[key], key, works[number].calculator) for number, key in keys.items() if key in ids
+        )
+        return list(ids.values())
 
     def _chain(self, asked: str) -> list[str]:
         """The calculators to try: the whole chain for the target fidelity, only itself for a cheap label."""
@@ -92,6 +105,13 @@ class Labeller:
 
     def _attempts(self, proposal_id: int, work: Work, key: str, on_event: Progress | None) -> Label:
         """Try one calculator until it answers, refuses, or has failed too often (earlier drivers' tries count)."""
+
+        def noted(event: dict[str, Any]) -> None:
+            if event.get("stage") == QUEUED:
+                self.ledger.note_jobs([SentJob(proposal_id, event["job"], key, work.calculator)])
+            if on_event is not None:
+                on_event(event)
+
         folder = self.folder / key
         failed = self.ledger.count_attempts(proposal_id, key, "failed")
         if not failed and self._is_local(work.calculator):
@@ -99,7 +119,7 @@ class Labeller:
         while True:
             with self.places.take(work.calculator):
                 attempt = self.ledger.start_attempt(proposal_id, key, work.calculator, str(folder))
-                label = self.engine.label(work, folder, self.config.timeout_min * 60.0, on_event)
+                label = self.engine.label(work, folder, self.config.timeout_min * 60.0, noted)
                 if self.interrupted.is_set() and not label.ok:  # its worker was ended: no failure of the calculation
                     raise Interrupted
                 if not label.ok:

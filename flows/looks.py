@@ -16,10 +16,20 @@ from math import inf
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, select
 
 from agent.ledger import Ledger
-from agent.schema import AttemptRow, CampaignRow, EventRow, LabelRow, PredictionRow, ProposalRow, RoundRow, now
+from agent.schema import (
+    AttemptRow,
+    CampaignRow,
+    EventRow,
+    JobRow,
+    LabelRow,
+    PredictionRow,
+    ProposalRow,
+    RoundRow,
+    now,
+)
 from flows.costs import Budget, budgets_of
 from flows.wording import finite
 from flows.yardsticks import Reference, mean_predictor_mae_eV, reference_of, setting
@@ -44,6 +54,7 @@ class Running(NamedTuple):
     formula: str
     calculator: str
     started: datetime
+    job: str | None  # the scheduler's, where it computes the label
 
 
 class Spent(NamedTuple):
@@ -247,9 +258,15 @@ def _attempts(name: str) -> Select[str, str, str, int, float | None]:
     )
 
 
-def _running(name: str) -> Select[str, str, datetime]:
+def newest_job(*of: ColumnElement[bool]) -> ScalarSelect[str | None]:
+    """The id of the last job that was sent for this proposal, if one was."""
+    return select(JobRow.id).where(*of).order_by(JobRow.noted.desc()).limit(1).scalar_subquery()
+
+
+def _running(name: str) -> Select[str, str, datetime, str | None]:
+    job = newest_job(JobRow.proposal == AttemptRow.proposal, JobRow.label_key == AttemptRow.label_key)
     return (
-        select(ProposalRow.formula, AttemptRow.calculator, AttemptRow.started)
+        select(ProposalRow.formula, AttemptRow.calculator, AttemptRow.started, job)
         .join(ProposalRow, ProposalRow.id == AttemptRow.proposal)
         .where(ProposalRow.campaign == name, AttemptRow.state == "running")
         .order_by(AttemptRow.id)

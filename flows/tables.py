@@ -96,7 +96,7 @@ def acquisitions(view: CampaignView, round: int) -> Table:
             DASH if a.cluster is None else str(a.cluster),
             energy(a.mean_eV, a.sigma_eV),
             Text(number(a.value_eV), style="bold"),
-            Text(word, style=OUTCOME_COLOUR.get(word, "red")),
+            Text(word + (f"\njob {a.job}" if a.job else ""), style=OUTCOME_COLOUR.get(word, "red")),
         )
     return table
 
@@ -258,7 +258,8 @@ def _decisions(events: Sequence[EventRow]) -> Table:
 def _running(running: Sequence[Running], count: int = 6) -> Table:
     grid = Table.grid(padding=(0, 2))
     for one in running[:count]:
-        grid.add_row(one.formula, one.calculator, Text(f"since {one.started:%H:%M:%S} UTC", style="dim"))
+        job = f", job {one.job}" if one.job else ""
+        grid.add_row(one.formula, one.calculator, Text(f"since {one.started:%H:%M:%S} UTC{job}", style="dim"))
     if len(running) > count:
         grid.add_row(Text(f"and {len(running) - count} more", style="dim"))
     return grid

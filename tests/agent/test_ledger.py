@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
-from agent.ledger import Ledger, LedgerError, NewProposal, Ranked
+from agent.ledger import Ledger, LedgerError, NewProposal, Ranked, SentJob
 from agent.schema import SCHEMA_VERSION, Meta
 from calculators.label import Failure, FailureKind, Hop, Label
 
@@ -169,6 +169,22 @@ def test_attempts_of_a_dead_driver_are_lost_but_not_failed(ledger):
     assert [a.state for a in ledger.attempts("two")] == ["running"]
     assert ledger.count_attempts(mine, "a" * 32, "failed") == 0
     assert ledger.close_lost_attempts("one") == 0
+
+
+def test_the_ids_of_a_schedulers_jobs_are_kept_once_each_in_the_order_in_which_they_came(ledger):
+    ledger.create_campaign("two", "nzsp", "chgnet-neb", 0, {})
+    one, two = begin(ledger, proposal(), proposal("b" * 32, "nzsp:Zr8+4:12"))
+    (other,) = begin(ledger, campaign="two")
+    array = [SentJob(one, "12_0", "a" * 32, "vasp"), SentJob(two, "12_1", "b" * 32, "vasp")]
+    ledger.note_jobs(array)
+    ledger.note_jobs([SentJob(other, "12_0", "a" * 32, "vasp")])  # both wait for the same job
+    ledger.note_jobs([*array, SentJob(one, "13", "c" * 32, "chgnet")])  # found again, and a fallback
+    assert [(job.proposal, job.id) for job in ledger.jobs("one")] == [(one, "12_0"), (two, "12_1"), (one, "13")]
+    assert [(job.label_key, job.calculator) for job in ledger.jobs("one")][2] == ("c" * 32, "chgnet")
+    ledger.fail_proposal(one)
+    assert [job.id for job in ledger.jobs("one", "pending")] == ["12_1"]
+    assert [job.proposal for job in ledger.jobs("two")] == [other]
+    ledger.note_jobs([])
 
 
 def test_a_retrained_round_replaces_the_ranking(ledger):

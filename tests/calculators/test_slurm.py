@@ -119,26 +119,28 @@ def jobs_in_queue(name: str) -> list[str]:
 @needs_slurm
 def test_many_labels_are_one_array_and_each_is_found_by_its_key(cluster, queue, tmp_path):
     works = batch(tmp_path)
-    (array,) = queue.submit_together(works, tmp_path / "arrays")
-    assert [saved_job(folder).id for _, folder in works] == [f"{array}_{index}" for index in range(3)]
-    assert queue.submit_together(works, tmp_path / "arrays") == []  # all of it is in the queue
+    jobs = queue.submit_together(works, tmp_path / "arrays")
+    (array,) = {job.split("_")[0] for job in jobs.values()}
+    assert jobs == {label_key(asked): f"{array}_{index}" for index, (asked, _) in enumerate(works)}
+    assert [saved_job(folder).id for _, folder in works] == list(jobs.values())
+    assert queue.submit_together(works, tmp_path / "arrays") == jobs  # all of it is in the queue
     (folder,) = (tmp_path / "arrays").iterdir()
     assert (folder / "keys.txt").read_text().split() == [label_key(asked) for asked, _ in works]
     labels = [queue.label(*pair) for pair in works]
     assert all(label.ok for label in labels)
     assert [label.provenance["slurm_job"] for label in labels] == [f"{array}_{index}" for index in range(3)]
-    assert queue.submit_together(works, tmp_path / "arrays") == []  # all of it is done
+    assert queue.submit_together(works, tmp_path / "arrays") == {}  # all of it is done
 
 
 @needs_slurm
 def test_a_driver_killed_after_sbatch_attaches_to_the_whole_array(cluster, queue, tmp_path, monkeypatch):
     """Killed before it could write down the ids that sbatch gave: names and indices are enough."""
     works = batch(tmp_path)
-    (array,) = queue.submit_together(works, tmp_path / "arrays")
+    jobs = queue.submit_together(works, tmp_path / "arrays")
     for _, folder in works:
         saved_job(folder).model_copy(update={"id": ""}).save(folder)
-    assert [queue.submit_or_attach(*pair) for pair in works] == [f"{array}_{index}" for index in range(3)]
-    assert queue.submit_together(works, tmp_path / "arrays") == []
+    assert queue.submit_together(works, tmp_path / "arrays") == jobs
+    assert [queue.submit_or_attach(*pair) for pair in works] == list(jobs.values())
     asked, folder = works[1]
     queue.cancel(asked, folder)
     wait_until(lambda: queue.look(label_key(asked), folder)[0] is JobState.GONE)
@@ -156,7 +158,7 @@ def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypa
     queue, works = SlurmQueue(), batch(tmp_path / "labels")
     for index, (_, folder) in enumerate(works):
         Job(name="array-killed", index=index).save(folder)
-    assert queue.submit_together(works, tmp_path / "arrays") == ["7"]
+    assert list(queue.submit_together(works, tmp_path / "arrays").values()) == ["7_0", "7_1", "7_2"]
     assert calls().count("sbatch") == 1
     assert saved_job(works[2][1]).id == "7_2"
 
@@ -166,7 +168,8 @@ def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(
     there = job_name(label_key(works[0][0]), works[0][1])
     calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"5 N/A PENDING {there}", sbatch="7")
     queue = SlurmQueue(SlurmOptions(by_calculator={"plugins:Good": {"cores": 8}}))
-    assert queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2}) == ["7", "7"]
+    jobs = queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2})
+    assert jobs == dict(zip([label_key(asked) for asked, _ in works], ["5", "7_0", "7_1", "7_0"], strict=True))
     assert calls().count("sbatch") == 2
     scripts = {(path.parent / "folders.txt").read_text().count("\n"): path for path in tmp_path.rglob("job.sh")}
     assert sorted(scripts) == [1, 2]

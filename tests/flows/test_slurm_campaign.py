@@ -46,12 +46,21 @@ def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
     assert all("JobName=array-" in job for job in jobs)
     assert len(jobs) == len(labels), "a label was submitted twice"
     assert len({label["provenance"]["slurm_job"] for label in labels}) == len(labels)
+    noted = noted_jobs(ledger)
+    assert set(noted) <= {label["provenance"]["slurm_job"] for label in labels}
+    assert noted, "no job is in the ledger"
 
 
 def queue() -> list[str]:
     """Ids of all jobs there are, each element of an array by itself."""
     asked = ["squeue", "--noheader", "--array", "--format", "%i"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def noted_jobs(ledger: Path) -> list[str]:
+    """Ids of jobs in the ledger."""
+    with sqlite3.connect(ledger) as connection:
+        return sorted(job for (job,) in connection.execute("SELECT id FROM jobs"))
 
 
 def wait_for_jobs(number: int, limit_s: float) -> list[str]:
@@ -92,6 +101,7 @@ def test_a_pause_names_its_jobs_and_a_cancellation_ends_them(
     _, errors = driver.communicate(timeout=120)
     assert driver.returncode == 130, errors.decode()
     assert sorted(queue()) == sent, "a pause lets jobs run on"
+    assert noted_jobs(tmp_path / "toy" / "ledger.sqlite") == sent
     shown = ionloop("status", "toy/", cwd=tmp_path)
     assert f"jobs: {jobs} in the queue" in shown.stdout
     cancelled = ionloop("cancel", "toy/", cwd=tmp_path)
