@@ -81,7 +81,7 @@ class Labeller:
         return "failed"
 
     def submit_together(self, proposals: Sequence[ProposalRow]) -> list[str]:
-        """Hand the engine all that these ask for and no label is known of, if it wants to be told; returns job ids."""
+        """Tell an engine that wants to know beforehand what these ask for; returns the ids of the jobs it sent."""
         if not isinstance(self.engine, Batching):
             return []
         works = {
