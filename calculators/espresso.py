@@ -12,10 +12,13 @@ Options of the calculator (in the settings):
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from calculators.labeller import NebLabeller
 from calculators.settings import validated
 
 COMMAND, PSEUDOPOTENTIALS = "ASE_ESPRESSO_COMMAND", "ESPRESSO_PSEUDO"
+#: How long a pw.x without input may take to print its version (s).
+VERSION_S = 60.0
 
 
 class EspressoOptions(BaseModel):
@@ -73,6 +78,39 @@ def missing() -> str | None:
     if not folder or not Path(folder).is_dir():
         return f"no pseudopotentials: set {PSEUDOPOTENTIALS} to their directory"
     return None
+
+
+def pwscf_version() -> str:
+    """Version of the pw.x that the command runs, "6.7MaX"; "missing" or "unknown" where it does not say.
+
+    pw.x itself is asked, once a process and file, and not what starts it: mpirun or srun would take a place for it.
+    """
+    words = shlex.split(os.environ.get(COMMAND, "pw.x"))
+    found = [path for word in words if (path := shutil.which(word)) is not None]
+    executable = next((path for path in found if Path(path).name.startswith("pw")), found[-1] if found else None)
+    return "missing" if executable is None else _version(executable, os.stat(executable).st_mtime_ns)
+
+
+@functools.cache
+def _version(executable: str, _changed_ns: int) -> str:
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "PMI", "OMPI_"))}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(
+                [executable],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=VERSION_S,
+                cwd=folder,
+                env=alone,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return "unknown"
+    said = re.search(r"Program PWSCF\s+v\.(\S+)", done.stdout)
+    return said.group(1) if said else "unknown"
 
 
 class Pwscf(Espresso):
@@ -137,6 +175,9 @@ class EspressoLabeller(NebLabeller):
         checked = validated(EspressoOptions, complete["options"], "options of espresso")
         complete["options"] = checked.model_dump(mode="json")
         return complete
+
+    def versions(self) -> dict[str, str]:
+        return super().versions() | {"pw.x": pwscf_version()}
 
     def unavailable(self) -> str | None:
         return missing()

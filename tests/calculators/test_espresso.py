@@ -51,6 +51,38 @@ def test_what_is_missing_is_said_up_front(monkeypatch, tmp_path):
     assert f"no pseudopotential of Al: {ALUMINIUM} is not in {tmp_path}" in label.failure.reason
 
 
+def pwscf(folder: Path, version: str) -> Path:
+    """A script that prints what pw.x prints first, and counts how often."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "pw.x"
+    path.write_text(
+        f"#!/bin/sh\necho . >> {folder}/runs\necho\necho '     Program PWSCF v.{version} starts on today'\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_two_versions_of_pwscf_do_not_share_a_label(monkeypatch, tmp_path):
+    keys = set()
+    for version in ("6.7MaX", "7.2"):
+        path = pwscf(tmp_path / version, version)
+        monkeypatch.setenv("ASE_ESPRESSO_COMMAND", f"mpirun -np 8 {path} -nk 4")
+        assert registry.find("espresso").versions()["pw.x"] == version
+        keys.add(label_key(aluminium()))
+        assert (path.parent / "runs").read_text() == ".\n"  # asked once, however many labels there are
+    monkeypatch.setenv("ASE_ESPRESSO_COMMAND", "mpirun_nowhere no_pw.x")
+    assert registry.find("espresso").versions()["pw.x"] == "missing"
+    monkeypatch.setenv("ASE_ESPRESSO_COMMAND", "/bin/true")
+    assert registry.find("espresso").versions()["pw.x"] == "unknown"
+    assert len(keys | {label_key(aluminium())}) == 3
+
+
+@needs_espresso
+def test_the_real_pwscf_says_its_version(monkeypatch):
+    monkeypatch.delenv("ASE_ESPRESSO_COMMAND", raising=False)
+    assert registry.find("espresso").versions()["pw.x"][0].isdigit()
+
+
 def test_options_are_checked_and_part_of_the_key():
     with pytest.raises(ValueError, match="options of espresso: unknown setting 'cutoff'; allowed: pseudopotentials"):
         label_key(aluminium(options=OPTIONS | {"cutoff": 30}))
