@@ -18,8 +18,10 @@ from flows.wording import DASH, energy, number
 
 #: Lines of the terminal's table; screen.csv has them all.
 LINES = 40
-#: Quantities that have a column of their own in the terminal; more of them stand below the composition.
-COLUMNS = 3
+#: Quantities that have a column of their own in a terminal of 80 columns; more of them stand below the composition.
+COLUMNS = 1
+#: Columns of such a column: its title wraps between words, so that a formula keeps its line.
+VALUE_WIDTH = 11
 
 
 def quantities(screened: Screened) -> list[Step]:
@@ -128,7 +130,7 @@ def table(screened: Screened) -> Table:
     measured = [step for step in quantities(screened) if any(step.name in one.candidate.found for one in shown)]
     columns = measured if len(measured) <= COLUMNS else []  # more of them would leave no room for the words
     for step in columns:
-        view.add_column(step.title, justify="right", overflow="fold")
+        view.add_column(step.title, justify="right", overflow="fold", max_width=VALUE_WIDTH)
     for entry in shown:
         one = entry.candidate
         view.add_row(
