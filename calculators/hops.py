@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -26,8 +27,12 @@ from calculators.bondvalence import SiteEnergy, formal_charges
 #: A hop may bend: at each of this many points along its straight line, the lowest bond-valence energy within
 #: this distance across the line counts (Å), on a grid of this spacing (Å).
 LINE_POINTS, ACROSS_A, GRID_A = 15, 1.0, 0.25
-#: Two hops are the same by symmetry if lengths and estimates agree this well (Å, eV) and both ends' names do.
-SAME_LENGTH_A, SAME_ESTIMATE_EV = 0.02, 0.01
+#: Positions that agree this well are the same by symmetry (Å); what pymatgen-analysis-diffusion takes, too.
+SYMMETRY_A = 0.1
+#: No hop of a network, nor its image under a symmetry operation, crosses more cells than this.
+FAR = 1000
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Edge:
         name: "Na1-Na2", from the names of the two sites.
         estimate: bond-valence height above the lower end (eV), or the length (Å) if there is none.
         computable: `first` is occupied and `second` is vacant.
+        kind: the same for hops that a symmetry operation of the structure carries into each other.
     """
 
     first: int
@@ -49,6 +55,7 @@ class Edge:
     name: str
     estimate: float = np.inf
     computable: bool = False
+    kind: int = -1
 
     @property
     def length_A(self) -> float:
@@ -119,6 +126,8 @@ def build_network(
                 computable=computable,
             )
         )
+    kinds = symmetry_kinds(edges, atoms, positions, n_occupied)
+    edges = [replace(edge, kind=kind) for edge, kind in zip(edges, kinds, strict=True)]
     network = Network(positions, n_occupied, edges)
     _estimate(network, atoms, ion)
     return network
@@ -155,19 +164,52 @@ def _disc(vector_A: NDArray[np.float64]) -> NDArray[np.float64]:
     return disc
 
 
-def distinct(edges: Sequence[Edge]) -> list[Edge]:
-    """One edge of each group that is the same in name, length and estimate: what symmetry, if any is left,
-    repeats.
+def symmetry_kinds(
+    edges: Sequence[Edge], atoms: Atoms, positions_A: NDArray[np.float64], n_occupied: int
+) -> list[int]:
+    """A number for each edge, the same for those that the space group (spglib) carries into each other.
+
+    Args:
+        atoms: the structure without vacancies.
+        positions_A: (n_sites, 3) of the mobile sites, of which all after `n_occupied` are vacant.
     """
-    kept: list[Edge] = []
+    import spglib
+
+    to_fractions = np.linalg.inv(atoms.cell.array)
+    vacant = positions_A[n_occupied:] @ to_fractions
+    species = np.concatenate([atoms.numbers, np.zeros(len(vacant), dtype=int)])
+    cell: Any = (atoms.cell.array, np.concatenate([atoms.get_scaled_positions(), vacant]), species)
+    found = spglib.get_symmetry(cell, symprec=SYMMETRY_A)
+    if found is None:  # atoms upon each other
+        return list(range(len(edges)))
+    sites = positions_A @ to_fractions
+    firsts, seconds = np.array([[edge.first, edge.second] for edge in edges], dtype=int).reshape(-1, 2).T
+    offsets = np.array([edge.offset for edge in edges], dtype=int).reshape(-1, 3)
+    lowest = np.full(len(edges), np.iinfo(np.int64).max)
+    for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
+        moved = (sites @ rotation.T + translation)[:, None] - sites[None]
+        image = np.round(moved)
+        goal = np.linalg.norm((moved - image) @ atoms.cell.array, axis=2).argmin(axis=1)
+        shift = image[np.arange(len(sites)), goal].astype(int)
+        there = offsets @ rotation.T + shift[seconds] - shift[firsts]
+        lowest = np.minimum(lowest, _either_way(goal[firsts], goal[seconds], there, len(sites)))
+    return [int(kind) for kind in np.unique(lowest, return_inverse=True)[1]]
+
+
+def _either_way(firsts: Integers, seconds: Integers, offsets: Integers, n_sites: int) -> Integers:
+    """One number for each hop, the same for its reverse."""
+    shape = (n_sites, n_sites, *[2 * FAR + 1] * 3)
+    forward = np.ravel_multi_index((firsts, seconds, *(FAR + offsets).T), shape)
+    backward = np.ravel_multi_index((seconds, firsts, *(FAR - offsets).T), shape)
+    return np.minimum(forward, backward)
+
+
+def distinct(edges: Sequence[Edge]) -> list[Edge]:
+    """The first edge of each kind: one of those that symmetry repeats, and all of them where none is left."""
+    first: dict[int, Edge] = {}
     for edge in edges:
-        for other in kept:
-            same_length = abs(edge.length_A - other.length_A) < SAME_LENGTH_A
-            if edge.name == other.name and same_length and abs(edge.estimate - other.estimate) < SAME_ESTIMATE_EV:
-                break
-        else:
-            kept.append(edge)
-    return kept
+        first.setdefault(edge.kind, edge)
+    return list(first.values())
 
 
 def named(edges: Sequence[Edge], name: str) -> list[Edge]:

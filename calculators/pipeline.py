@@ -19,7 +19,9 @@ from calculators.relax import Progress, silent
 from calculators.storage import read_label, set_failed_aside, write_json, write_label
 
 #: Raised whenever the way from Work to value changes, so that old labels are not taken for new ones.
-PROTOCOL = "3"  # 2: E_b of a path is the climb from its lowest image; 3: the first path by IDPP over close pairs
+#: 2: E_b of a path is the climb from its lowest image; 3: the first path by IDPP over close pairs; 4: the space group
+#: says which hops are the same.
+PROTOCOL = "4"
 
 #: What was asked for, in a label's folder.
 WORK_FILE = "work.json"

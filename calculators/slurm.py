@@ -5,8 +5,8 @@ and only then submits. So nothing is submitted twice, whenever the driver was ki
 for many labels at once, as one job array. The job computes with `label_work`, whose label.json appears by atomic
 rename; killed by the time limit and submitted again, it goes on from its last band.
 
-Written against sbatch, squeue, scontrol and scancel directly, with their parsable output formats: PSI/J pins packages
-this project needs newer, submitit pickles.
+Written against sbatch, squeue, scontrol and scancel directly, with their parsable output formats: what was tried
+instead, and what each library lacks, stands in docs/slurm-vasp.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 from ase import Atoms
-from cells import copper_with_vacancy, nasicon_ordering
+from ase.build import bulk
+from cells import copper_with_vacancy, nasicon_host, nasicon_ordering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,40 @@ def test_a_vacancy_in_copper_has_twelve_neighbours():
     assert len(network.computable) == 12
     assert len(distinct(network.computable)) == 1
     assert network.estimated_by == "length"
+
+
+def full(ordering):
+    """All mobile sites occupied."""
+    atoms = ordering.copy()
+    atoms.numbers[atoms.numbers == 0] = 11
+    return atoms
+
+
+HOSTS = {
+    "rocksalt-like sublattice": lambda: (bulk("NaCl", "rocksalt", a=5.64, cubic=True), 4.2),
+    "antifluorite": lambda: (bulk("SNa2", "fluorite", a=6.53), 4.7),
+    "NASICON": lambda: (nasicon_host(), 4.0),
+    "NASICON with four dopants": lambda: (
+        full(nasicon_ordering(("Sn", "Sn", "Sc", "Sc", "Ge", "Ge", "Nb", "Nb"))),
+        4.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_hops_are_distinct_by_symmetry_as_the_library_has_it(host):
+    """All where no symmetry is left; pymatgen-analysis-diffusion tells by pymatgen's own space group."""
+    from pymatgen.analysis.diffusion.neb.pathfinder import DistinctPathFinder
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    atoms, cutoff_A = HOSTS[host]()
+    sites = int(np.sum(atoms.symbols == "Na"))
+    network = build_network(atoms, "Na", np.zeros((0, 3)), ["Na"] * sites, cutoff_A)
+    theirs = DistinctPathFinder(AseAtomsAdaptor.get_structure(atoms), "Na", max_path_length=cutoff_A).get_paths()
+    ours = distinct(network.edges)
+    assert sorted(edge.length_A for edge in ours) == pytest.approx(sorted(path.length for path in theirs), abs=1e-4)
+    if "dopants" in host:
+        assert len(ours) == len(network.edges)
 
 
 def test_hops_cross_the_cell_boundary_by_the_short_way():
@@ -92,6 +127,50 @@ def test_the_easiest_path_is_the_minimax_one(drawn):
     below = [edge for edge in edges if edge.estimate < height]
     assert not percolates(below, 4)
     assert np.any(loop_vector(path))
+
+
+def percolates_by_the_library(edges, n_sites, reach):
+    """Whether pymatgen-analysis-diffusion finds a way from a site to its own image, at most `reach` cells away."""
+    import networkx as nx
+    from pymatgen.analysis.diffusion.neb.periodic_dijkstra import periodic_dijkstra
+
+    graph = nx.MultiGraph()
+    graph.add_nodes_from(range(n_sites))
+    for edge in edges:
+        (a, b), sign = sorted((edge.first, edge.second)), 1 if edge.first <= edge.second else -1
+        graph.add_edge(a, b, cost=1.0, to_jimage=tuple(sign * step for step in edge.offset))
+    for start in range(n_sites):
+        _, parents = periodic_dijkstra(graph, sources={start}, weight="cost", max_image=reach)
+        if any(site == start and any(image) for site, image in parents):
+            return True
+    return False
+
+
+def check_against_the_library(edges, n_sites, reach):
+    found = easiest_path(edges, n_sites, lambda edge: edge.estimate)
+    height = np.inf if found is None else found[1]
+    assert not percolates_by_the_library([edge for edge in edges if edge.estimate < height], n_sites, reach)
+    if found is not None:
+        assert percolates_by_the_library([edge for edge in edges if edge.estimate <= height], n_sites, reach)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2), st.tuples(*[st.integers(-1, 1)] * 3), st.floats(0.1, 2)),
+        max_size=7,
+    )
+)
+def test_the_library_percolates_at_the_same_height(drawn):
+    """A loop of three hops, each at most one cell long, stays within three cells."""
+    edges = [Edge(a, b, offset, (0, 0, 0), str(k), estimate) for k, (a, b, offset, estimate) in enumerate(drawn)]
+    check_against_the_library(edges, 3, reach=3)
+
+
+def test_the_library_percolates_at_the_same_height_in_a_nasicon():
+    ordering = split(nasicon_ordering(), "Na")
+    network = build_network(ordering.atoms, "Na", ordering.vacancies, ordering.names, 4.0)
+    check_against_the_library(network.edges, len(network.positions_A), reach=2)
 
 
 def loop_vector(path):
