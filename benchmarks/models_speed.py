@@ -96,6 +96,21 @@ def seconds(function: Callable[[], object], repeats: int = 3) -> float:
     return float(np.median(taken))
 
 
+def alternating(functions: list[Callable[[], object]], rounds: int) -> np.ndarray:
+    """CPU seconds (rounds, functions), taking turns, so that what else the machine does touches all alike.
+
+    Every measurement follows an unmeasured call: caches and memory are as the function itself leaves them.
+    """
+    taken = np.zeros((rounds, len(functions)))
+    for row in taken:
+        for place, function in enumerate(functions):
+            function()
+            start = time.process_time()
+            function()
+            row[place] = time.process_time() - start
+    return taken
+
+
 def dense(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     sizes = [int(n) for n in args.crystals.split(",")]
@@ -113,19 +128,24 @@ def dense(args: argparse.Namespace) -> None:
         out = network(batch)
         (out[:, 0] if out.ndim == 2 else out).square().mean().backward()
 
-    print("crystals  inference: dense s, ours s, ratio   training step: dense s, ours s, ratio   max difference")
+    def timed(function: Callable[[nn.Module, GraphBatch], object], batch: GraphBatch) -> str:
+        taken = alternating([lambda net=net: function(net, batch) for net in (theirs, ours)], args.rounds)
+        ratios = taken[:, 0] / taken[:, 1]
+        them, us = np.median(taken, axis=0)
+        return f"{them:8.3f} {us:8.3f} {np.median(ratios):6.1f}x ({ratios.min():.1f} to {ratios.max():.1f})"
+
+    print("medians, and the smallest and largest ratio")
+    print(
+        "crystals  inference: dense s, ours s, ratio       training step: dense s, ours s, ratio       max difference"
+    )
     for n in sizes:
         batch = store.batch(np.arange(n))
         difference = float((infer(ours, batch) - infer(theirs, batch)).abs().max())
-        inference = [seconds(lambda net=net, batch=batch: infer(net, batch)) for net in (theirs, ours)]
+        inference = timed(infer, batch)
         ours.train()
-        training = [seconds(lambda net=net, batch=batch: step(net, batch), 2) for net in (theirs, ours)]
+        training = timed(step, batch)
         ours.eval()
-        print(
-            f"{n:8d}  {inference[0]:8.3f} {inference[1]:8.3f} {inference[0] / inference[1]:7.1f}x"
-            f"   {training[0]:8.3f} {training[1]:8.3f} {training[0] / training[1]:7.1f}x   {difference:.1e}",
-            flush=True,
-        )
+        print(f"{n:8d}  {inference}    {training}    {difference:.1e}", flush=True)
 
 
 def memory(args: argparse.Namespace) -> None:
@@ -282,6 +302,8 @@ def main() -> None:
         command.set_defaults(action=function)
         if function is memory:
             command.add_argument("--which", choices=("ours", "dense"), default="")
+        if function is dense:
+            command.add_argument("--rounds", type=int, default=5)
     commands.add_parser("members").set_defaults(action=members)
     args = parser.parse_args()
     args.action(args)

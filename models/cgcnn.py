@@ -13,13 +13,9 @@ from torch.nn import functional
 
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
+from models.gated_messages import Bonds, GatedMessages, Moments
 from models.layers import Gaussians, mean_over_sites
 from models.training import Network
-
-#: Messages' cores saturate here, far outside what a batch norm lets through; their softplus stays finite.
-LARGEST = 80.0
-#: Atoms whose messages are computed at once where no gradient is needed: about 1 MB.
-BLOCK = 160
 
 
 @dataclass(frozen=True)
@@ -40,52 +36,52 @@ class BatchNormConvolution(nn.Module):
         self.bn1 = nn.BatchNorm1d(2 * width)
         self.bn2 = nn.BatchNorm1d(width)
 
-    def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
-        """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
-        if not (self.training or torch.is_grad_enabled()):
-            return functional.softplus(nodes + self.bn2(self._summed(nodes, bonds, batch)))
-        t, k = batch.neighbours.shape
+    def forward(self, nodes: torch.Tensor, bonds: Bonds) -> torch.Tensor:
+        """Nodes (t, w) to new nodes (t, w)."""
         w = nodes.shape[1]
-        centre, other, bond = self.fc_full.weight.split([w, w, bonds.shape[-1]], dim=1)
-        geometry = functional.linear(bonds, bond, self.fc_full.bias)
-        messages = (nodes @ other.T).index_select(0, batch.neighbours.reshape(-1)).view(-1, *geometry.shape)
-        messages = messages + (nodes @ centre.T).view(-1, geometry.shape[0], 1, 2 * w) + geometry
-        gate, core = self.bn1(messages.view(t * k, 2 * w)).view(t, k, 2 * w).chunk(2, dim=-1)
-        messages = torch.sigmoid(gate) * functional.softplus(core)
-        if not batch.complete:
-            listed = torch.isfinite(batch.lengths).repeat(t // len(batch.lengths), 1)
-            messages = messages * listed[..., None]
-        return functional.softplus(nodes + self.bn2(messages.sum(dim=1)))
+        weight = self.fc_full.weight[:, : 2 * w + bonds.expanded.shape[-1]]
+        seen, scale, offset = self._norm(nodes, weight, bonds)
+        centre, other, bond = (weight * scale[:, None]).split([w, w, bonds.expanded.shape[-1]], dim=1)
+        here = functional.linear(seen, centre, offset)
+        return functional.softplus(nodes + self.bn2(GatedMessages.apply(here, seen @ other.T, bond, bonds)))
 
-    def _summed(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
-        """Sums of messages (t, w) without gradients: norm folded into the weights, in blocks that stay in cache."""
-        w, norm = nodes.shape[1], self.bn1
+    def _norm(
+        self, nodes: torch.Tensor, weight: torch.Tensor, bonds: Bonds
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Nodes that the first norm may take for these, and the norm as a factor and a summand of messages, (2w,).
+
+        The signs of the cores are turned, as `GatedMessages` wants them.
+        """
+        norm, w = self.bn1, nodes.shape[1]
         assert norm.running_var is not None
         assert norm.running_mean is not None
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        shift = (self.fc_full.bias - norm.running_mean) * scale + norm.bias
-        # softplus(x) = -log(sigmoid(-x)): with the core's sign turned, one sigmoid serves gate and core.
+        mean, variance = norm.running_mean - self.fc_full.bias, norm.running_var
+        if self.training:
+            # A norm does not see what all messages have in common: large means would only cancel.
+            level = nodes.mean(dim=0)
+            nodes = nodes - level
+            inputs, covariance = Moments.apply(nodes, bonds)
+            mean = weight @ inputs
+            variance = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0.0)
+            with torch.no_grad():
+                shared = (weight[:, :w] + weight[:, w : 2 * w]) @ level + self.fc_full.bias
+                self._remember(mean + shared, variance, bonds.neighbours.numel())
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        offset = norm.bias - mean * scale
         sign = torch.ones_like(scale)
         sign[w:] = -1.0
-        scale, shift = scale * sign, shift * sign
-        centre, other, bond = (self.fc_full.weight * scale[:, None]).split([w, w, bonds.shape[-1]], dim=1)
-        here, there, expanded = nodes @ centre.T + shift, nodes @ other.T, bonds
-        summed = torch.empty_like(nodes)
-        period = len(bonds)
-        for start in range(0, len(nodes), BLOCK):
-            end = min(start + BLOCK, len(nodes))
-            rows = (
-                torch.arange(start, end, device=nodes.device) % period if period < len(nodes) else slice(start, end)
-            )
-            neighbours = batch.neighbours[start:end]
-            mixed = there.index_select(0, neighbours.reshape(-1)).addmm_(expanded[rows].flatten(0, 1), bond.T)
-            mixed = mixed.view(*neighbours.shape, 2 * w).add_(here[start:end, None])
-            mixed = mixed.clamp_(min=-LARGEST).sigmoid_()
-            messages = mixed[..., w:].log_().neg_().mul_(mixed[..., :w])
-            if not batch.complete:
-                messages.mul_(torch.isfinite(batch.lengths[rows])[..., None])
-            summed[start:end] = messages.sum(dim=1)
-        return summed
+        return nodes, scale * sign, offset * sign
+
+    def _remember(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
+        """Take this batch's statistics into the running ones, as torch's batch norm does."""
+        norm = self.bn1
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+        norm.num_batches_tracked += 1
 
 
 class CGCNN(Network):
@@ -114,9 +110,10 @@ class CGCNN(Network):
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
         """Final node vectors (t, w)."""
         nodes = self.embedding(self.features).index_select(0, batch.numbers)
-        bonds = self.basis(batch.lengths)
+        listed = None if batch.complete else torch.isfinite(batch.lengths)
+        bonds = Bonds(batch.neighbours, self.basis(batch.lengths, reach=True), listed)
         for convolution in self.convs:
-            nodes = convolution(nodes, bonds, batch)
+            nodes = convolution(nodes, bonds)
         return nodes
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:

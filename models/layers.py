@@ -41,10 +41,17 @@ class Gaussians(nn.Module):
     def __len__(self) -> int:
         return len(self.centres)
 
-    def forward(self, distances: torch.Tensor) -> torch.Tensor:
-        """(...) Å to (..., centres); infinite ones give exp(-40). `smooth` fades to zero at the cutoff."""
+    def forward(self, distances: torch.Tensor, reach: bool = False) -> torch.Tensor:
+        """(...) Å to (..., centres); infinite ones give exp(-40). `smooth` fades to zero at the cutoff.
+
+        With `reach` the last centres are left out if no distance comes near enough for exp(-25), 1e-11.
+        """
         # Far centres are cut off at exp(-40): what underflows to denormal numbers is slow in all that follows.
-        expanded = (distances / self.step)[..., None] - self.centres / self.step
+        centres = self.centres
+        if reach:
+            longest = distances.masked_fill(distances.isinf(), 0.0).max() + 5 * self.step
+            centres = centres[: max(1, int((centres <= longest).sum()))]
+        expanded = (distances / self.step)[..., None] - centres / self.step
         expanded = expanded.square_().neg_().clamp_(min=-40.0).exp_()
         if self.smooth:
             fade = 0.5 * (torch.cos(math.pi * distances.clamp(max=self.stop) / self.stop) + 1)

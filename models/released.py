@@ -57,13 +57,17 @@ class NeighbourAttention(nn.Module):
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Padded nodes (b, n, w) and an additive mask (b, 1, n, n) to (b, n, w)."""
         b, n, _ = nodes.shape
-        layers = [layer for name in "qkv" for layer in (getattr(head, name) for head in self.heads)]
-        weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([layer.bias for layer in layers])
-        projected = functional.linear(nodes, weight, bias).view(b, n, 3, len(self.heads), -1)
-        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self._projected(nodes, name).view(b, n, len(self.heads), -1).transpose(1, 2) for name in "qkv"
+        )
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.linear(mixed.transpose(1, 2).reshape(b, n, -1))
+
+    def _projected(self, nodes: torch.Tensor, name: str) -> torch.Tensor:
+        """Queries, keys or values of all heads side by side, (b, n, heads * w)."""
+        layers = [getattr(head, name) for head in self.heads]
+        weight, bias = (torch.cat([getattr(layer, part) for layer in layers]) for part in ("weight", "bias"))
+        return functional.linear(nodes, weight, bias)
 
 
 class NeighbourLayer(nn.Module):
@@ -89,7 +93,8 @@ class Centrality(nn.Module):
         self.z_out = nn.Parameter(torch.randn(MAX_DEGREE + 1, width) * 0.02)
 
     def forward(self, outward: torch.Tensor, inward: torch.Tensor) -> torch.Tensor:
-        return self.z_in[inward.clamp(max=MAX_DEGREE)] + self.z_out[outward.clamp(max=MAX_DEGREE)]
+        found = functional.embedding(inward.clamp(max=MAX_DEGREE), self.z_in)
+        return found + functional.embedding(outward.clamp(max=MAX_DEGREE), self.z_out)
 
 
 class Encoder(nn.Module):
@@ -113,15 +118,12 @@ class ReleasedCGformer(CGCNN):
         """Final node vectors (t, w)."""
         nodes = super().nodes(batch)
         listed = torch.isfinite(batch.lengths).repeat(len(nodes) // len(batch.lengths), 1)
-        outward = listed.sum(dim=1)
-        targets = batch.neighbours[listed]
-        inward = torch.zeros_like(outward).index_add(0, targets, torch.ones_like(targets))
-        nodes = nodes + self.centrality_encoding(outward, inward)
+        targets = batch.neighbours.reshape(-1) if batch.complete else batch.neighbours[listed]
+        nodes = nodes + self.centrality_encoding(listed.sum(dim=1), torch.bincount(targets, minlength=len(nodes)))
         b, n = len(batch.sizes), batch.width
         place = batch.crystal * n + batch.slot
-        pairs = place[:, None] * n + batch.slot[batch.neighbours]
-        mask = nodes.new_full((b * n * n,), FORBIDDEN)
-        mask[pairs[listed]] = 0.0
+        pairs = (place[:, None] * n + batch.slot[batch.neighbours])[listed]
+        mask = nodes.new_full((b * n * n,), FORBIDDEN).index_fill_(0, pairs, 0.0)
         mask = mask.view(b, 1, n, n)
         if int(batch.sizes.min()) < n:
             padding = torch.arange(n, device=mask.device) >= batch.sizes[:, None]
