@@ -42,6 +42,8 @@ ProgressCallback = Callable[[int, int], None]
 
 #: Strategies that are no acquisition: the paper's one shot, and labelling in the order of the cheap fidelity.
 SPECIAL = ("one-shot", "cheap-order")
+#: First rounds that ask the cheap fidelity.
+CHEAP = ("cheap", "cheap-drawn")
 #: Share of every cluster that the CGformer paper labels before it fits (238 of 826).
 ONE_SHOT_SHARE = 0.3
 
@@ -52,7 +54,10 @@ class BacktestConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategies: list[str] = Field(
-        default=["random", "stratified", "one-shot", "greedy", "lcb", "ei", "pi", "thompson", "max-sigma", "hybrid"],
+        default=[
+            *("random", "stratified", "one-shot", "greedy", "max-sigma", "lcb", "hybrid"),
+            *("ei", "pi", "thompson", "ei+cluster-quota"),
+        ],
         min_length=1,
         description="Names such as 'lcb', or with a diversity rule: 'ei+lcmd', 'lcb+kmeans', 'lcb+cluster-quota'. "
         "Also one-shot (30 % of every cluster, one fit, then by predicted mean) and cheap-order.",
@@ -64,13 +69,15 @@ class BacktestConfig(BaseModel):
     seeds: int = Field(50, ge=1, description="Runs per strategy.")
     batch: int = Field(8, ge=1, description="Labels per round.")
     initial: int = Field(16, ge=1, description="Labels of the first round; they count.")
-    initial_by: Literal["random", "stratified", "cheap"] = Field(
-        "random", description="How the first ones are chosen; cheap: the best ones by the cheap fidelity."
+    initial_by: Literal["random", "stratified", "cheap", "cheap-drawn"] = Field(
+        "random",
+        description="How the first ones are chosen; cheap: the best ones by the cheap fidelity; cheap-drawn: at "
+        "random from twice as many, so that seeds differ.",
     )
     max_labels: int | None = Field(None, ge=1, description="Stop here; all candidates if left out.")
     top: float = Field(0.05, gt=0, description="Targets: a share of the candidates below 1, else their number.")
     surrogate: Literal["gp", "rf", "cgformer"] = Field(
-        "gp", description="gp or rf; cgformer (tables of compositions only) comes as a factory from outside."
+        "gp", description="gp or rf; cgformer (tables of compositions or structures) comes as a factory from outside."
     )
     clusters: int = Field(20, ge=1, description="Groups of the clustering that cluster rules use.")
     seed: int = Field(0, ge=0, description="Seed that all runs derive theirs from.")
@@ -126,7 +133,7 @@ def run_backtest(
         raise ValueError(f"initial is {config.initial}, but the table has {len(table)} candidates")
     if factory is None and config.surrogate == "cgformer":
         raise ValueError("surrogate cgformer: the agent holds no network; use `ionloop backtest` or pass a factory")
-    if table.cheap is None and (config.initial_by == "cheap" or "cheap-order" in config.strategies):
+    if table.cheap is None and (config.initial_by in CHEAP or "cheap-order" in config.strategies):
         raise ValueError("cheap-order needs the column of a cheap fidelity")
     groups = cluster(table.features, ClusterConfig(groups=config.clusters)).labels
     runs = folder / "runs"
@@ -254,9 +261,11 @@ def _one_shot(
 
 
 def _initial(oracle: _Oracle, config: BacktestConfig, rng: np.random.Generator) -> list[int]:
-    if config.initial_by == "cheap":
+    if config.initial_by in CHEAP:
         assert oracle.table.cheap is not None
         order = np.argsort(oracle.table.sign * oracle.table.cheap, kind="stable")
+        if config.initial_by == "cheap-drawn":
+            order = rng.permutation(order[: 2 * config.initial])
         return [int(i) for i in order[: config.initial]]
     first = AcquisitionConfig(strategy=config.initial_by)
     return [p.index for p in propose(None, oracle.pool, first, config.initial, rng=rng)]

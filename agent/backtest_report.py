@@ -24,6 +24,9 @@ METRIC_COLUMNS = {
     "labels_to_50": "labels to 50 % of the targets",
     "labels_to_80": "labels to 80 %",
     "regret_end": "mean simple regret at the end",
+    "de_alm": "mean deALM after the first round",
+    "de_alm_p05": "5th percentile",
+    "de_alm_p95": "95th percentile",
     "gain": "mean Top% above random, over all n",
     "n_below_random": "n at which it is below random beyond noise",
 }
@@ -58,6 +61,7 @@ def metrics(result: Backtest) -> pd.DataFrame:
         curves = result.curves(strategy)
         af_50, af_80 = curves.acceleration_band(0.5), curves.acceleration_band(0.8)
         expected = random_expectation(curves.n, curves.n_candidates)
+        decided = curves.decisions(result.config.initial)
         rows.append(
             {
                 "strategy": strategy,
@@ -72,6 +76,9 @@ def metrics(result: Backtest) -> pd.DataFrame:
                 "labels_to_50": curves.labels_to(0.5),
                 "labels_to_80": curves.labels_to(0.8),
                 "regret_end": float(np.abs(curves.best_value[:, -1] - optimum).mean()),
+                "de_alm": float(decided.mean()),
+                "de_alm_p05": float(np.percentile(decided, 5)),
+                "de_alm_p95": float(np.percentile(decided, 95)),
                 "gain": float((curves.top_fraction.mean(axis=0) - expected).mean()),
                 "n_below_random": curves.below_random(),
             }
@@ -104,12 +111,12 @@ def facts(result: Backtest) -> str:
 
 
 def plot(result: Backtest, path: Path, title: str) -> None:
-    """Top%(n) of every strategy with its 90 % band, random with its own, and the best value known."""
+    """Top%(n) of every strategy with its 90 % band, random with its own; best value known; deALM by round."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 4])
     last = max(order.shape[1] for order in result.orders.values())
     n = np.arange(1, last + 1)
     size, targets = len(result.table), int(result.targets.sum())
@@ -125,11 +132,14 @@ def plot(result: Backtest, path: Path, title: str) -> None:
         if len(result.orders) <= 4:
             band = np.percentile(curves.top_fraction, [5, 95], axis=0)
             left.fill_between(curves.n, *band, color=color, alpha=0.15)
-        right.plot(curves.n, curves.best_value.mean(axis=0), color=color, label=strategy)
+        middle.plot(curves.n, curves.best_value.mean(axis=0), color=color, label=strategy)
+        right.plot(*curves.efficiency_by_round(result.config.initial, result.config.batch), color=color)
     for share in (0.5, 0.8):
         left.axhline(share, color="0.6", linewidth=0.7, linestyle=":")
     left.set(xlabel="labels", ylabel=f"share of the {targets} targets found", ylim=(0, 1.01), xlim=(0, last))
-    right.set(xlabel="labels", ylabel="best value known (mean over seeds)", xlim=(0, last))
+    middle.set(xlabel="labels", ylabel="best value known (mean over seeds)", xlim=(0, last))
+    right.axhline(0, color="black", linestyle="--")
+    right.set(xlabel="labels", ylabel="deALM of a round's decisions: 1 best, 0 random, −1 worst", xlim=(0, last))
     left.legend(fontsize=8)
     figure.suptitle(f"{title}: {facts(result)}", fontsize=9)
     figure.savefig(path, dpi=150)
@@ -158,6 +168,7 @@ th, td {{ padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #ddd
 <p>Top%(n): share of the targets found by n labels. AF(t) = n<sub>random</sub>(t) / n<sub>strategy</sub>(t), where the
 mean Top% reaches t. EF(n) = Top%<sub>strategy</sub>(n) / Top%<sub>random</sub>(n). Random is the exact hypergeometric
 expectation. Percentiles of AF come from bootstrap samples of the seeds. "never": not reached within the labels of the
-back-test.</p>
+back-test. deALM, the decision efficiency: 2 × (share of the candidates still open that a label beats) − 1; 1 is the
+best choice, 0 a random one and −1 the worst; the mean over all labels after the first round.</p>
 </html>
 """

@@ -8,10 +8,17 @@ candidates, M targets among them, n labels:
     AF(t)   = n_random(t) / n_strategy(t), n where the mean Top% reaches t; n_random(t) = t N
     EF(n)   = Top%_strategy(n) / Top%_random(n)
     P(at least one target by n | random) = 1 - C(N - M, n) / C(N, n)
+    deALM(n) = 2 (share of the candidates still open that label n beats) - 1; 1 best, 0 random, -1 worst
+
+deALM, the decision efficiency, is that of CAMD (Toyota Research Institute, `GenericATFAnalyzer.get_de_alm`): the
+quality of every single decision, whatever the targets are. CAMD ranks a choice against what its round leaves open
+plus itself, as rank / count; here it is ranked against all that was open before it, others of its batch included, and
+the share is one of the others, so that a random choice has exactly 0 and the worst exactly -1.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +36,13 @@ class Curves:
     Attributes:
         top_fraction: (seeds, n) share of the targets found.
         best_value: (seeds, n) best truth among what is labelled, in the table's unit.
+        efficiency: (seeds, n) deALM of every label; NaN where it decided nothing new.
         n_candidates, n_targets: N and M.
     """
 
     top_fraction: Floats
     best_value: Floats
+    efficiency: Floats
     n_candidates: int
     n_targets: int
 
@@ -48,7 +57,8 @@ class Curves:
             new[seed, np.unique(order, return_index=True)[1]] = True
         found = np.cumsum(targets[orders] & new, axis=1) / targets.sum()
         best = sign * np.minimum.accumulate(sign * truth[orders], axis=1)
-        return cls(found, best, len(truth), int(targets.sum()))
+        efficiency = np.array([decision_efficiency(order, sign * truth) for order in orders])
+        return cls(found, best, efficiency, len(truth), int(targets.sum()))
 
     @property
     def n(self) -> Ints:
@@ -84,6 +94,19 @@ class Curves:
         first = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
         return float(np.median(first))
 
+    def decisions(self, start: int) -> Floats:
+        """(seeds,) mean deALM of the labels after the first `start`; NaN if there are none."""
+        return _mean(self.efficiency[:, start:], axis=1)
+
+    def efficiency_by_round(self, start: int, batch: int) -> tuple[Floats, Floats]:
+        """Labels at the middle of every round after the first, and the mean deALM of its decisions."""
+        begins = np.arange(start, self.efficiency.shape[1], batch)
+        ends = np.minimum(begins + batch, self.efficiency.shape[1])
+        means = [
+            float(_mean(self.efficiency[:, i:j].reshape(1, -1), axis=1)[0]) for i, j in zip(begins, ends, strict=True)
+        ]
+        return (begins + ends + 1) / 2, np.array(means)
+
     def below_random(self) -> int:
         """Number of n at which the strategy is worse than random labelling beyond noise (one-sided, 97.5 %).
 
@@ -93,6 +116,29 @@ class Curves:
         found = self.top_fraction.sum(axis=0) * self.n_targets
         chance = hypergeom(self.n_candidates, self.n_targets, self.n)
         return int((found < seeds * chance.mean() - 1.96 * np.sqrt(seeds * chance.var()) - 1e-9).sum())
+
+
+def decision_efficiency(order: Ints, cost: Floats) -> Floats:
+    """deALM of every label (n,); NaN for a further label of the same candidate and where one candidate was left.
+
+    Args:
+        order: (n,) candidates in the order of labelling.
+        cost: (N,) truth with the sign that makes low good; of equal ones half count as beaten.
+    """
+    still_open = sorted(cost.tolist())
+    seen: set[int] = set()
+    found = np.full(len(order), np.nan)
+    for place, candidate in enumerate(order.tolist()):
+        if candidate in seen:
+            continue
+        seen.add(candidate)
+        value = float(cost[candidate])
+        better, not_worse = bisect_left(still_open, value), bisect_right(still_open, value)
+        others = len(still_open) - 1
+        if others:
+            found[place] = 1 - (better + not_worse - 1) / others
+        del still_open[better]
+    return found
 
 
 def random_expectation(n: Ints, n_candidates: int) -> Floats:
@@ -109,6 +155,14 @@ def random_band(n: Ints, n_candidates: int, n_targets: int) -> tuple[Floats, Flo
 def random_any(n: Ints, n_candidates: int, n_targets: int) -> Floats:
     """P(at least one target by n) of random labelling: 1 - C(N - M, n) / C(N, n)."""
     return np.asarray(1 - hypergeom.pmf(0, n_candidates, n_targets, n))
+
+
+def _mean(values: Floats, axis: int) -> Floats:
+    """Mean of what is not NaN; NaN without a warning where everything is."""
+    known = np.isfinite(values)
+    counted = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.divide(total, counted, out=np.full(np.shape(counted), np.nan), where=counted > 0)
 
 
 def _first(curve: Floats, share: float) -> float:

@@ -1,17 +1,20 @@
-"""What a back-test may not know of itself: the network as its surrogate."""
+"""What a back-test may not know of itself: the network as its surrogate, and tables of structures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from ase import Atoms
 
 from agent.backtest import SurrogateFactory
 from agent.composition import Composition
 from agent.hosts import load_host
 from agent.ordering import draw_numbers
-from agent.table import Table
+from agent.table import Direction, Table
 
 
 @dataclass(frozen=True)
@@ -25,29 +28,113 @@ class CGformers:
     epochs: int = 30
 
     def __call__(self, table: Table, seed: int) -> Any:
-        from models.ensemble import CGformerEnsemble, EnsembleConfig
         from models.stores import HostGraphs
-        from models.training import TrainConfig
 
         compositions = [Composition.from_key(key) for key in table.ids]
         host = load_host(compositions[0].host)
         orderings = [draw_numbers(host, compositions, index) for index in range(table.replicates)]
         numbers = np.stack(orderings, axis=1).reshape(len(compositions) * table.replicates, -1)
-        config = EnsembleConfig(train=TrainConfig(epochs=self.epochs))
-        return CGformerEnsemble(HostGraphs(host.sites(), numbers), config, self.members, seed)
+        return _ensemble(HostGraphs(host.sites(), numbers), self.members, self.epochs, seed)
 
 
-def surrogate_factory(name: str, table: Table) -> SurrogateFactory | None:
+@dataclass(frozen=True)
+class StructureCGformers:
+    """The same over a table of structures, whose ids are files in `folder`."""
+
+    folder: Path
+    members: int = 3
+    epochs: int = 30
+
+    def __call__(self, table: Table, seed: int) -> Any:
+        from models.stores import GraphStore
+
+        names = [name for name in table.ids for _ in range(table.replicates)]
+        store = GraphStore([_read(self.folder, name) for name in names], names)
+        return _ensemble(store, self.members, self.epochs, seed)
+
+
+def _ensemble(store: Any, members: int, epochs: int, seed: int) -> Any:
+    from models.ensemble import CGformerEnsemble, EnsembleConfig
+    from models.training import TrainConfig
+
+    return CGformerEnsemble(store, EnsembleConfig(train=TrainConfig(epochs=epochs)), members, seed)
+
+
+def surrogate_factory(name: str, table: Table, folder: Path | None = None) -> SurrogateFactory | None:
     """The factory of a surrogate that the agent does not have; None for its own.
 
+    Args:
+        folder: where the files of a table of structures are.
+
     Raises:
-        ValueError: a network is asked for, and the table's candidates are no compositions.
+        ValueError: a network is asked for, and the table's candidates are neither compositions nor structures.
     """
     if name != "cgformer":
         return None
+    if folder is not None and all((folder / _file(identity)).is_file() for identity in table.ids):
+        return StructureCGformers(folder.absolute())
     try:
         for key in table.ids:
             Composition.from_key(key)
     except ValueError as error:
-        raise ValueError(f"surrogate cgformer needs a table of compositions: {error}") from error
+        raise ValueError(f"surrogate cgformer needs a table of compositions or structures: {error}") from error
     return CGformers()
+
+
+def structure_table(
+    path: Path, frame: pd.DataFrame, target: str, cheap: str | None = None, direction: Direction = "min"
+) -> Table:
+    """A table with a column "structure": files that ASE reads, beside the table; "cells.extxyz@3" is frame 3 of one.
+
+    Rows of the same structure are replicates. Features, for gp and rf, are Magpie's statistics of the elements (Ward
+    et al., npj Comput. Mater. 2, 16028 (2016)) and the volume per atom; the network sees the structures themselves.
+
+    Raises:
+        FileNotFoundError: a structure that is not there, with its line.
+        ValueError: a file that ASE cannot read, or a wrong column.
+    """
+    from matminer.featurizers.composition import ElementProperty
+    from pymatgen.core import Composition as Formula
+
+    magpie = ElementProperty.from_preset("magpie", impute_nan=True)
+    rows: dict[str, list[float]] = {}
+    for line, name in enumerate(frame["structure"].astype(str), start=2):
+        if name in rows:
+            continue
+        try:
+            atoms = _read(path.parent, name)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"table {path}, line {line}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"table {path}, line {line}: {error}") from error
+        rows[name] = [*magpie.featurize(Formula(str(atoms.symbols))), atoms.get_volume() / len(atoms)]
+    features = [*magpie.feature_labels(), "volume per atom"]
+    described = pd.DataFrame([rows[name] for name in frame["structure"].astype(str)], columns=features)
+    whole = pd.concat([frame.reset_index(drop=True), described], axis=1)
+    return Table.of_frame(whole, features, target, direction, cheap, "structure", f"table {path}")
+
+
+def _file(name: str) -> str:
+    return name.rpartition("@")[0] or name
+
+
+def _read(folder: Path, name: str) -> Atoms:
+    """A structure with a cell.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: ASE cannot read it, or it has no cell.
+    """
+    import ase.io
+
+    if not (folder / _file(name)).is_file():
+        raise FileNotFoundError(f"structure {name}: no such file in {folder}")
+    try:
+        atoms = ase.io.read(folder / name)
+    except Exception as error:  # every reader of ASE has its own
+        raise ValueError(f"structure {name}: ASE cannot read it ({type(error).__name__}: {error})") from error
+    if not isinstance(atoms, Atoms):
+        raise ValueError(f"structure {name}: several frames; name one, such as {_file(name)}@0")
+    if atoms.cell.rank < 3:
+        raise ValueError(f"structure {name}: it has no cell in three dimensions")
+    return atoms

@@ -73,7 +73,7 @@ def backtest_config(path: Path | None, given: dict[str, Any]) -> BacktestConfig:
 def backtest_table(
     path: Path, target: str, features: str | None, host: str | None, cheap: str | None, direction: str
 ) -> Table:
-    """A table of plain features, or of compositions of a host.
+    """A table of plain features, of compositions of a host, or of structures.
 
     Raises:
         ValueError: a wrong column or value, by name.
@@ -90,7 +90,14 @@ def backtest_table(
     if not path.is_file():
         raise FileNotFoundError(f"table {path}: no such file")
     frame = pd.read_csv(path)
+    if "structure" in frame.columns and "composition" not in frame.columns:
+        from flows.backtesting import structure_table
+
+        return structure_table(path, frame, target, cheap, wanted)
     if "composition" not in frame.columns:
-        raise ValueError(f"table {path}: give --features a,b,c, or a column 'composition' with composition keys")
+        raise ValueError(
+            f"table {path}: give --features a,b,c, or a column 'composition' with composition keys, or a column "
+            "'structure' with files beside the table"
+        )
     name = host or str(frame["composition"].iloc[0]).partition(":")[0]
     return Table.of_compositions(load_host(name), frame, target, cheap, wanted)

@@ -76,7 +76,7 @@ def backtest(
     target: Annotated[str, typer.Option(help="Column of the label.")],
     config: Annotated[Optional[Path], typer.Argument(help="TOML with fields of the back-test; options win.")] = None,  # noqa: UP045
     strategies: Annotated[Optional[str], typer.Option(help="Comma-separated, e.g. random,lcb,ei+lcmd.")] = None,  # noqa: UP045
-    features: Annotated[Optional[str], typer.Option(help="Comma-separated numeric columns.")] = None,  # noqa: UP045
+    features: Annotated[Optional[str], typer.Option(help="Numeric columns; else composition or structure.")] = None,  # noqa: UP045
     host: Annotated[Optional[str], typer.Option(help="Host of a table of compositions.")] = None,  # noqa: UP045
     cheap: Annotated[Optional[str], typer.Option(help="Column of a cheap fidelity.")] = None,  # noqa: UP045
     direction: Annotated[str, typer.Option(help="min or max is wanted.")] = "min",
@@ -97,7 +97,7 @@ def backtest(
     with as_user_error():
         settings = backtest_config(config, given)
         data = backtest_table(table, target, features, host, cheap, direction)
-        factory = surrogate_factory(settings.surrogate, data)
+        factory = surrogate_factory(settings.surrogate, data, table.parent)
     with Reporter(console).running() as reporter, reporter.bar("runs") as bar, as_user_error():
         result = run_backtest(
             data, settings, out, factory, progress=lambda done, of: bar.update(f"{done} of {of}", done, of)

@@ -1,11 +1,8 @@
-"""CHGNet NEB labels of a part of the NASICON pool: `python -m benchmarks.agent.chgnet_pool choose|collect|evaluate`.
+"""Which part of the NASICON pool gets CHGNet NEB labels: `python -m benchmarks.agent.chgnet_pool FOLDER`.
 
-    choose FOLDER    writes the orderings to be labelled as FOLDER/chunk-NN.extxyz, a few to a file
-    collect FOLDER   turns FOLDER/labels.jsonl into benchmarks/data/nzsp_chgnet.csv
-    evaluate         signal to noise of the labels, and their correlation with bond valence
-
-Between the first two, for every chunk: `python benchmarks/label_pool.py FOLDER/chunk-NN.extxyz FOLDER --processes
-1`. It can be stopped at any time and repeats nothing.
+Writes the orderings as FOLDER/chunk-NN.extxyz, a few to a file. Then, for every chunk: `python
+benchmarks/label_pool.py FOLDER/chunk-NN.extxyz FOLDER --processes 1`, which appends to FOLDER/labels.jsonl, can be
+stopped at any time and repeats nothing.
 
 The part is a systematic sample: 60 of the 994 compositions, evenly spaced in the order of their mean bond-valence
 E_3D, so that correlations are those of the whole pool. Every composition gets ordering 0, in random sequence (what is
@@ -53,12 +50,8 @@ def choose(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("choose")
-    command.add_argument("folder", type=Path)
-    command.set_defaults(action=lambda args: choose(args.folder))
-    args = parser.parse_args()
-    args.action(args)
+    parser.add_argument("folder", type=Path)
+    choose(parser.parse_args().folder)
 
 
 if __name__ == "__main__":

@@ -225,6 +225,29 @@ def test_a_batch_larger_than_what_is_left_is_what_is_left_and_then_nothing():
     assert propose(model, pool, AcquisitionConfig(), 5, Standing(everything), RNG(0)) == []
 
 
+@pytest.mark.parametrize("strategy", ["stratified", "ei"])
+@pytest.mark.parametrize("rule", DIVERSITIES)
+@pytest.mark.parametrize("kind", ["one composition alone", "every composition alone", "all in one"])
+def test_a_cluster_of_one(strategy, rule, kind):
+    pool, features = pool_of(20)
+    clusters = {
+        "one composition alone": np.array([0] * 19 + [1]),
+        "every composition alone": np.arange(20),
+        "all in one": np.zeros(20, dtype=int),
+    }[kind]
+    pool = CandidatePool.of(pool.compositions, clusters, 1)
+    model = Ridge(features).fit(np.arange(4)[:, None], features[:4, 0])
+    labelled = [Observation(i, 0, float(features[i, 0])) for i in range(4)]
+    config = AcquisitionConfig(strategy=strategy, diversity=rule)
+    batch = [p.index for p in propose(model, pool, config, 8, Standing(labelled), RNG(0))]
+    assert len(set(batch)) == 8
+    assert not set(batch) & set(range(4))
+    if strategy == "ei" and rule == "cluster-quota" and kind == "one composition alone":
+        assert batch[0] == 19  # nobody has looked there
+    rest = propose(model, pool, config, 30, Standing(labelled), RNG(0))
+    assert sorted(p.index for p in rest) == list(range(4, 20))
+
+
 def test_equal_predictions_give_a_random_batch():
     class Flat:
         def predict(self, X, return_std=False):

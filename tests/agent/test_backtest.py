@@ -6,10 +6,12 @@ from math import comb
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.backtest import BacktestConfig, run_backtest
 from agent.backtest_report import METRIC_COLUMNS, metrics, summary, write_report
-from agent.metrics import Curves, random_any, random_band, random_expectation
+from agent.metrics import Curves, decision_efficiency, random_any, random_band, random_expectation
 from agent.table import Table
 
 
@@ -41,6 +43,41 @@ def test_curves_by_hand():
 def test_a_repeated_label_costs_and_finds_nothing_new():
     curves = Curves.of(np.array([[0, 0, 1]]), np.arange(3.0), np.array([True, True, False]), 1)
     assert curves.top_fraction.tolist() == [[0.5, 0.5, 1.0]]
+
+
+def test_decision_efficiency_by_hand():
+    cost = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    # the worst of five; the best of four; the middle of three; the worst of two; nothing left to decide
+    np.testing.assert_allclose(decision_efficiency(np.array([4, 0, 2, 3, 1]), cost), [-1, 1, 0, -1, np.nan])
+    assert decision_efficiency(np.array([0, 0, 1]), cost).tolist() == pytest.approx([1, np.nan, 1], nan_ok=True)
+    assert decision_efficiency(np.array([2, 0]), np.ones(3)).tolist() == [0, 0]  # all equal: no better than random
+    curves = Curves.of(np.array([[4, 0, 2, 3, 1]]), cost, cost < 0.15, 1)
+    assert curves.decisions(1).tolist() == pytest.approx([0.0])
+    assert np.isnan(curves.decisions(5)).all()
+    labels, means = curves.efficiency_by_round(1, 2)
+    assert labels.tolist() == [2.5, 4.5]
+    assert means.tolist() == [0.5, -1]
+    high = Curves.of(np.array([[4, 3, 2, 1, 0]]), cost, cost > 0.45, -1)
+    assert high.decisions(0).tolist() == [1.0]
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=9), st.randoms())
+def test_decision_efficiency_is_the_share_of_the_others_that_are_beaten(values, random):
+    cost = np.array(values, dtype=float)
+    order = np.array(random.sample(range(len(cost)), len(cost)))
+    for place, found in enumerate(decision_efficiency(order, cost)[:-1]):
+        others, own = cost[order[place + 1 :]], cost[order[place]]
+        assert found == pytest.approx((np.sign(others - own)).mean())
+
+
+def test_random_decides_with_an_efficiency_of_zero(tmp_path):
+    config = BacktestConfig(strategies=["random"], seeds=60, batch=20, initial=10, max_labels=50)
+    chance = metrics(run_backtest(make_table(), config, tmp_path, workers=1)).iloc[0]
+    assert abs(chance.de_alm) < 4 * 0.58 / np.sqrt(60 * 40)  # uniform on -1 to 1: a standard deviation of 0.58
+    config = config.model_copy(update={"strategies": ["lcb"], "seeds": 3})
+    model = metrics(run_backtest(make_table(), config, tmp_path, workers=1)).iloc[0]
+    assert model.de_alm > 0.3
+    assert model.de_alm_p05 <= model.de_alm <= model.de_alm_p95
 
 
 def test_what_is_never_reached_is_nan_or_inf():
@@ -146,6 +183,10 @@ def test_cheap_order_and_cheap_start(tmp_path):
     expected = np.argsort(table.cheap, kind="stable")
     assert result.orders["cheap-order"][0].tolist() == expected[:20].tolist()
     assert result.orders["lcb"][0][:12].tolist() == expected[:12].tolist()
+    drawn = config.model_copy(update={"initial_by": "cheap-drawn", "strategies": ["lcb"], "seeds": 2})
+    orders = run_backtest(table, drawn, tmp_path, workers=1).orders["lcb"][:, :12]
+    assert set(orders.ravel().tolist()) <= set(expected[:24].tolist())
+    assert set(orders[0].tolist()) != set(orders[1].tolist())
 
 
 def test_a_truth_better_known_than_the_labels_is_what_counts():
@@ -234,6 +275,8 @@ def test_a_composition_table_groups_orderings_and_refuses_duplicates():
     assert table.dropped == 1
     with pytest.raises(ValueError, match="line 6: composition and ordering listed twice"):
         Table.of_compositions(host, frame.assign(ordering=0), "E")
+    unnumbered = Table.of_compositions(host, frame.drop(columns="ordering"), "E")
+    assert unnumbered.truth.tolist() == table.truth.tolist()  # without numbers they are repeats of one another
 
 
 @pytest.mark.parametrize(
@@ -247,6 +290,7 @@ def test_a_composition_table_groups_orderings_and_refuses_duplicates():
         ({"initial": 500}, "the table has 120"),
         ({"top": 120}, "120 of only 120"),
         ({"initial_by": "cheap"}, "needs the column of a cheap fidelity"),
+        ({"initial_by": "cheap-drawn"}, "needs the column of a cheap fidelity"),
     ],
 )
 def test_a_bad_configuration_is_one_clear_line(tmp_path, change, message):

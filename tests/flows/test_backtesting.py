@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pandas as pd
 import pytest
+from ase.build import bulk
 
 from agent.backtest import BacktestConfig, run_backtest
 from agent.hosts import load_host
 from agent.space import build_space
 from agent.table import Table
-from flows.backtesting import CGformers, surrogate_factory
+from flows.backtesting import CGformers, StructureCGformers, surrogate_factory
+from flows.byhand import backtest_table
 
 
 def small_table() -> Table:
@@ -37,5 +40,50 @@ def test_a_network_needs_compositions() -> None:
     assert isinstance(surrogate_factory("cgformer", small_table()), CGformers)
     assert surrogate_factory("gp", small_table()) is None
     plain = Table(("a", "b"), np.eye(2), (np.ones(1), np.zeros(1)))
-    with pytest.raises(ValueError, match="needs a table of compositions: 'a' is no composition key"):
+    with pytest.raises(ValueError, match="needs a table of compositions or structures: 'a' is no composition key"):
         surrogate_factory("cgformer", plain)
+
+
+def write_structures(folder: Path, n: int = 8) -> Path:
+    """A table of rock salts of different size, two labels of the first."""
+    salts = [
+        bulk(name, "rocksalt", a=4.0 + 0.1 * i) for i, name in enumerate(["LiF", "NaCl", "MgO", "KBr"] * (n // 4))
+    ]
+    ase.io.write(folder / "cells.extxyz", salts)
+    names = [f"cells.extxyz@{i}" for i in range(n)]
+    pd.DataFrame({"structure": [*names, names[0]], "E_eV": [*np.linspace(1.0, 0.2, n), 1.2]}).to_csv(
+        folder / "table.csv", index=False
+    )
+    return folder / "table.csv"
+
+
+def test_a_table_of_structures_for_the_process_and_for_the_network(tmp_path: Path) -> None:
+    path = write_structures(tmp_path)
+    table = backtest_table(path, "E_eV", None, None, None, "min")
+    assert len(table) == 8
+    assert table.truth[table.ids.index("cells.extxyz@0")] == pytest.approx(1.1)
+    config = BacktestConfig(strategies=["greedy"], seeds=1, batch=2, initial=3, max_labels=6, top=1)
+    own = run_backtest(table, config, tmp_path / "gp", workers=1).orders["greedy"][0]
+    network = config.model_copy(update={"surrogate": "cgformer"})
+    factory = surrogate_factory("cgformer", table, tmp_path)
+    assert isinstance(factory, StructureCGformers)
+    small = StructureCGformers(factory.folder, members=2, epochs=1)
+    order = run_backtest(table, network, tmp_path / "net", small, workers=1).orders["greedy"][0]
+    assert len(set(own.tolist())) == len(set(order.tolist())) == 6
+    assert own[:3].tolist() == order[:3].tolist()  # the same first round
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.cif", None, "line 2: structure gone.cif: no such file"),
+        ("bad.cif", "nothing", "line 2: structure bad.cif: ASE cannot read it"),
+        ("molecule.xyz", "1\n\nH 0 0 0\n", "line 2: structure molecule.xyz: it has no cell"),
+    ],
+)
+def test_a_bad_structure_is_named_with_its_line(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    (tmp_path / "t.csv").write_text(f"structure,E\n{name},1.0\n")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        backtest_table(tmp_path / "t.csv", "E", None, None, None, "min")
