@@ -44,7 +44,6 @@ TARGETS = 28
 BATCH = 8
 WITH = ["cheap-order", "greedy", "lcb", "hybrid", "ei+cluster-quota"]
 WITHOUT = ["random", "stratified", "lcb", "ei+cluster-quota"]
-PICTURES = ROOT / "docs" / "benchmarks"
 
 
 def load() -> list[dict[str, Any]]:
@@ -169,9 +168,11 @@ def settings(fidelity: str, initial_by: str, seeds: int, batch: int, labels: int
 def report(table: Table, config: BacktestConfig, name: str, scratch: Path, workers: int, title: str) -> None:
     result = run_backtest(table, config, scratch / name, workers=workers)
     write_report(result, scratch / name, title)
-    for folder, file in ((ROOT / "benchmarks" / "data" / name, "metrics.csv"), (PICTURES, "discovery.png")):
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(scratch / name / file, folder / (f"{name}.png" if file.endswith("png") else file))
+    kept = ROOT / "benchmarks" / "data" / name
+    kept.mkdir(parents=True, exist_ok=True)
+    shutil.copy(scratch / name / "metrics.csv", kept)
+    if config.seeds > 1:
+        shutil.copy(scratch / name / "discovery.png", ROOT / "docs" / "benchmarks" / f"{name}.png")
     columns = ["strategy", "af_50", "af_80", "labels_to_50", "labels_to_80", "de_alm", "n_below_random"]
     print(name, f"N={len(table)}", metrics(result)[columns].round(2).to_string(index=False), sep="\n", flush=True)
 
