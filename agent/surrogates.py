@@ -1,5 +1,5 @@
 """Cheap surrogates on fixed descriptors, so that the agent can be tried and back-tested without a neural
-network; `model.kind = "gp"` of a campaign is the same Gaussian process.
+network; `model.kind = "gp"` of a campaign and `gp` of `ionloop evaluate` are the same Gaussian process.
 
 Both satisfy `agent.learner.Surrogate`: X is (n, 1) row ids into the feature table that they hold.
 """
@@ -16,6 +16,8 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,15 +58,15 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         """Train on rows X (n, 1) and y (n,), in one go: there are no epochs to report.
 
         Raises:
-            ValueError: a label that is not finite.
+            ValueError: X are not row ids, or a label is not finite.
         """
-        X, y = np.asarray(X, dtype=np.int64), np.asarray(y, dtype=float)
+        rows, y = self._row_ids(X), np.asarray(y, dtype=float)
         if not np.isfinite(y).all():
             raise ValueError("a label is not finite")
-        self._fit_trend(X[:, 0], y)
-        y = y - self._trend(X[:, 0])
+        self._fit_trend(rows, y)
+        y = y - self._trend(rows)
         self.mean_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
-        self.inputs_, target = self._rows(X), (y - self.mean_) / self.scale_
+        self.inputs_, target = self._inputs(rows), (y - self.mean_) / self.scale_
         if len(y) < getattr(self, "tuned_at_", 0) or len(y) >= self.RETUNE * getattr(self, "tuned_at_", 0):
             start = getattr(self, "logarithms_", self.PRIOR)
             gram, distance = self.inputs_ @ self.inputs_.T, cdist(self.inputs_, self.inputs_)
@@ -96,11 +98,23 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     def _noisy(self, covariance: Floats, logarithms: Floats) -> Floats:
         return np.asarray(covariance + (np.exp(logarithms[3]) + 1e-8) * np.eye(len(covariance)))
 
-    def _rows(self, X: Any) -> Floats:
-        return np.asarray(self.features[np.asarray(X)[:, 0]] / np.sqrt(max(1, self.features.shape[1])))
+    def _row_ids(self, X: Any) -> Ints:
+        """(n,) of X (n, 1)."""
+        values, last = np.asarray(X), len(self.features) - 1
+        if values.ndim != 2 or values.shape[1] != 1:
+            raise ValueError(f"X has shape {values.shape}; expected (n, 1) row ids")
+        rows = values[:, 0].astype(np.int64)
+        if not np.array_equal(rows, values[:, 0]):
+            raise ValueError("X must hold whole numbers: row ids")
+        if len(rows) and (rows.min() < 0 or rows.max() > last):
+            raise ValueError(f"row ids must be 0 to {last}; got {rows.min()} to {rows.max()}")
+        return rows
 
-    def _kernel(self, rows: Floats) -> Floats:
-        return _covariance(rows @ self.inputs_.T, cdist(rows, self.inputs_), self.logarithms_)
+    def _inputs(self, rows: Ints) -> Floats:
+        return np.asarray(self.features[rows] / np.sqrt(max(1, self.features.shape[1])))
+
+    def _kernel(self, inputs: Floats) -> Floats:
+        return _covariance(inputs @ self.inputs_.T, cdist(inputs, self.inputs_), self.logarithms_)
 
     def _fit_trend(self, rows: Ints, y: Floats) -> None:
         self.slope_, self.offset_ = 0.0, 0.0
@@ -117,15 +131,16 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
 
     def predict(self, X: Ints, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
         """Posterior mean (n,) and, if asked, standard deviation (n,) of the noise-free function."""
-        X = np.asarray(X, dtype=np.int64)
-        mean, sigma = np.zeros(len(X)), np.zeros(len(X))
+        check_is_fitted(self, "weights_")
+        rows = self._row_ids(X)
+        mean, sigma = np.zeros(len(rows)), np.zeros(len(rows))
         linear, matern = np.exp(self.logarithms_[:2])
-        for part in _parts(len(X)):
-            rows = self._rows(X[part])
-            cross = self._kernel(rows)
-            mean[part] = self.mean_ + self.scale_ * cross @ self.weights_ + self._trend(X[part, 0])
+        for part in _parts(len(rows)):
+            inputs = self._inputs(rows[part])
+            cross = self._kernel(inputs)
+            mean[part] = self.mean_ + self.scale_ * cross @ self.weights_ + self._trend(rows[part])
             if return_std:
-                prior = linear * (rows**2).sum(axis=1) + matern
+                prior = linear * (inputs**2).sum(axis=1) + matern
                 variance = prior - np.einsum("ij,ji->i", cross, cho_solve(self.factor_, cross.T))
                 sigma[part] = self.scale_ * np.sqrt(np.maximum(variance, 1e-12))
         return (mean, sigma) if return_std else mean
@@ -137,21 +152,22 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         the labels (Wilson et al., ICML 2020, eq. 13), so that one draw is the same function wherever and however
         often it is evaluated.
         """
-        X = np.asarray(X, dtype=np.int64)
-        draws = np.zeros((self.members, len(X)))
+        check_is_fitted(self, "weights_")
+        rows = self._row_ids(X)
+        draws = np.zeros((self.members, len(rows)))
         for member in range(self.members):
             rng = np.random.default_rng((self.seed, 5, member))
             prior = _PriorDraw(self.inputs_.shape[1], self.logarithms_, rng)
             noise = rng.normal(size=len(self.target_)) * np.exp(self.logarithms_[3] / 2)
             correction = cho_solve(self.factor_, self.target_ - prior(self.inputs_) - noise)
-            for part in _parts(len(X)):
-                rows = self._rows(X[part])
-                draws[member, part] = prior(rows) + self._kernel(rows) @ correction
-        return np.asarray(self.mean_ + self.scale_ * draws + self._trend(X[:, 0]))
+            for part in _parts(len(rows)):
+                inputs = self._inputs(rows[part])
+                draws[member, part] = prior(inputs) + self._kernel(inputs) @ correction
+        return np.asarray(self.mean_ + self.scale_ * draws + self._trend(rows))
 
     def embed(self, X: Ints) -> Floats:
         """The features (n, d)."""
-        return np.asarray(self.features[np.asarray(X)[:, 0]])
+        return np.asarray(self.features[self._row_ids(X)])
 
 
 class _PriorDraw:
@@ -182,6 +198,11 @@ def _covariance(gram: Floats, distance: Floats, logarithms: Floats) -> Floats:
     linear, matern, length, _ = np.exp(logarithms)
     reach = np.sqrt(5.0) * distance / length
     return np.asarray(linear * gram + matern * (1 + reach + reach**2 / 3) * np.exp(-reach))
+
+
+def on_descriptors(features: Floats, seed: int = 0, members: int = 16) -> GaussianProcess:
+    """A process on descriptors of any units and widths (rows, d), which are standardised."""
+    return GaussianProcess(StandardScaler().fit_transform(features), seed, members=members)
 
 
 class RandomForest:

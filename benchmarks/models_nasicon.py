@@ -1,6 +1,7 @@
 """Models on bond-valence barriers of substituted NASICON cells (benchmarks/data/nzsp_bvse.csv).
 
     python benchmarks/models_nasicon.py compare OUT --rows 1000 --folds 3 --epochs 20
+    python benchmarks/models_nasicon.py compare OUT --models cgformer-nolayers,cgformer-none,released
     python benchmarks/models_nasicon.py uncertainty OUT --labels 100
 
 `compare` cross-validates CGformer, CGCNN and composition models on the same folds; all orderings of a composition are
@@ -23,15 +24,23 @@ from sklearn.preprocessing import StandardScaler
 from agent.hosts import load_host
 from agent.ordering import draw_numbers
 from agent.space import build_space
+from agent.surrogates import on_descriptors
 from models import plots
 from models.calibration import Recalibrated
+from models.cgformer import CGformer, CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.metrics import evaluate
-from models.network import NetworkRegressor
+from models.network import NETWORKS, NetworkRegressor
 from models.stores import HostGraphs
-from models.surrogates import CompositionForest, CompositionGP, composition_features
+from models.surrogates import CompositionForest, composition_features
 from models.training import TrainConfig
 
+#: Ablations of CGformer, beside the networks that are there.
+NETWORKS |= {
+    "cgformer-nolayers": lambda: CGformer(CGformerConfig(layers=0)),
+    "cgformer-none": lambda: CGformer(CGformerConfig(spatial="none", edges=False)),
+    "cgformer-hop": lambda: CGformer(CGformerConfig(spatial="hop")),
+}
 LABELS = Path(__file__).parent / "data" / "nzsp_bvse.csv"
 
 
@@ -62,10 +71,10 @@ def compare(args: argparse.Namespace) -> None:
     models = {
         "mean": None,
         "forest": lambda seed: CompositionForest(features, seed=seed),
-        "gp": lambda seed: CompositionGP(features, seed=seed, restarts=0),
-        "cgformer": lambda seed: NetworkRegressor(store, "cgformer", train, seed),
-        "cgcnn": lambda seed: NetworkRegressor(store, "cgcnn", train, seed),
+        "gp": lambda seed: on_descriptors(features, seed),
     }
+    for network in NETWORKS:
+        models[network] = lambda seed, network=network: NetworkRegressor(store, network, train, seed)
     splits = list(GroupKFold(args.folds).split(y, groups=groups))
     print(
         f"{args.target}: {len(y)} orderings, {len(set(groups))} compositions, standard deviation {y.std():.4f} eV,"
@@ -105,8 +114,9 @@ def uncertainty(args: argparse.Namespace) -> None:
     print(f"{args.labels} labels; test rows: " + ", ".join(f"{name} {len(rows)}" for name, rows in tests.items()))
     print("| model | test | sigma | MAE | mean predictor | NLL | CRPS | area | 90 % coverage | ρ(error, sigma) |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    models = {"CGformer ensemble": ensemble, "GP": CompositionGP(features), "forest": CompositionForest(features)}
-    for name, estimator in models.items():
+    models = {"ensemble": ensemble, "gp": on_descriptors(features), "forest": CompositionForest(features)}
+    for name in args.models.split(","):
+        estimator = models[name]
         model = Recalibrated(estimator, folds=args.folds).fit(train[:, None], y[train])
         for where, rows in tests.items():
             mean, raw = model.estimator_.predict(rows[:, None], return_std=True)
@@ -121,7 +131,7 @@ def uncertainty(args: argparse.Namespace) -> None:
             low, high = model.intervals(rows[:, None], 0.9)
             inside = ((low <= y[rows]) & (y[rows] <= high)).mean()
             print(f"| {name} | {where} | conformal 90 % | | | | | | {inside:.2f} | |", flush=True)
-            if name == "CGformer ensemble":
+            if name == "ensemble":
                 plots.calibration(y[rows], mean, sigmas, args.out / f"calibration-{where.replace(' ', '-')}.png")
 
 
@@ -142,6 +152,7 @@ def main() -> None:
         else:
             command.add_argument("--labels", type=int, default=100)
             command.add_argument("--members", type=int, default=5)
+            command.add_argument("--models", default="ensemble,gp,forest")
     args = parser.parse_args()
     args.action(args)
 

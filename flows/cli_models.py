@@ -66,7 +66,9 @@ def predict(
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder with CIFs and id_prop.csv, ASE database, or extended XYZ.")],
     out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("evaluation"),
-    models: Annotated[str, typer.Option(help="Comma-separated names.")] = "cgformer,cgcnn,schnet,forest",
+    models: Annotated[
+        str, typer.Option(help="Comma-separated, of cgformer, cgcnn, schnet, released, ensemble, forest and gp.")
+    ] = "cgformer,cgcnn,schnet,forest",
     target: Annotated[Optional[str], typer.Option(help="Name of the target, where there are several.")] = None,  # noqa: UP045
     unit: Annotated[str, typer.Option(help="Unit of the target, for the figures.")] = "eV",
     folds: Annotated[int, typer.Option(min=2, help="Cross-validation folds.")] = 5,
@@ -74,13 +76,15 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
 ) -> None:
     """Cross-validate several models on the same folds, side by side with the mean predictor."""
+    from agent.surrogates import on_descriptors
     from flows.progress import Reporter
     from models.commands import EvaluateOptions
     from models.commands import evaluate as run
     from models.training import TrainConfig
 
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    options = EvaluateOptions(data, out, target, unit, names, folds, seed, train=TrainConfig(epochs=epochs))
+    train = TrainConfig(epochs=epochs)
+    options = EvaluateOptions(data, out, target, unit, names, folds, seed, train=train, others={"gp": on_descriptors})
     total = folds * len(names)
     with Reporter(console).running() as reporter, reporter.bar("evaluating", total) as bar, as_user_error():
         report = run(options, lambda name, fold, of: bar.advance(f"{name}, fold {fold} of {of}"))

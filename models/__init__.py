@@ -12,7 +12,7 @@ A store holds the structures and estimators take its row ids, X (n, 1):
 
 `Recalibrated(model)` recalibrates sigma on held-out folds at every fit and gives conformal intervals;
 `models.commands` holds what the command line calls (train, predict, evaluate).
-`CompositionForest(features)` and `CompositionGP(features)` have the same interface on a descriptor matrix.
+`CompositionForest(features)` has the same interface on a descriptor matrix.
 Names are imported on first use, so that `import models` does not cost torch.
 """
 
@@ -26,7 +26,6 @@ _HOMES = {
     "CGformerConfig": "models.cgformer",
     "CGformerEnsemble": "models.ensemble",
     "CompositionForest": "models.surrogates",
-    "CompositionGP": "models.surrogates",
     "EnsembleConfig": "models.ensemble",
     "GraphStore": "models.stores",
     "HostGraphs": "models.stores",

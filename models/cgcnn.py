@@ -43,7 +43,16 @@ class BatchNormConvolution(nn.Module):
         seen, scale, offset = self._norm(nodes, weight, bonds)
         centre, other, bond = (weight * scale[:, None]).split([w, w, bonds.expanded.shape[-1]], dim=1)
         here = functional.linear(seen, centre, offset)
-        return functional.softplus(nodes + self.bn2(GatedMessages.apply(here, seen @ other.T, bond, bonds)))
+        summed = GatedMessages.apply(here, seen @ other.T, bond, bonds)
+        # A single atom has no variance: its sum is seen as in predictions.
+        norm = self.bn2 if len(nodes) > 1 else self._bn2_at_rest
+        return functional.softplus(nodes + norm(summed))
+
+    def _bn2_at_rest(self, summed: torch.Tensor) -> torch.Tensor:
+        norm = self.bn2
+        return functional.batch_norm(
+            summed, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
+        )
 
     def _norm(
         self, nodes: torch.Tensor, weight: torch.Tensor, bonds: Bonds

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from models.metrics import evaluate as metrics_of
 from models.network import NETWORKS, NetworkRegressor
 from models.released import load_released
 from models.stores import GraphStore, Store
-from models.surrogates import CompositionForest, CompositionGP, composition_features, pad_numbers
+from models.surrogates import CompositionForest, composition_features, pad_numbers
 from models.training import OnEpoch, TrainConfig
 
 Floats = NDArray[np.float64]
@@ -164,8 +164,10 @@ class EvaluateOptions:
     """`ionloop evaluate DATA`: cross-validation of several models side by side.
 
     Attributes:
-        models: of `MODELS`; "mean" is always added.
+        models: of `MODELS` or `others`; "mean" is always added.
         train: budget of every network.
+        others: further estimators by name, each made from composition descriptors (n, d) of all structures and a
+            seed; they take row ids X (n, 1) as ours do.
     """
 
     data: Path
@@ -178,6 +180,7 @@ class EvaluateOptions:
     members: int = 3
     train: TrainConfig = field(default_factory=TrainConfig)
     cache: Path | None = None
+    others: Mapping[str, Callable[[Floats, int], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -195,13 +198,13 @@ def _estimator(name: str, options: EvaluateOptions, store: GraphStore, features:
         return CGformerEnsemble(store, EnsembleConfig(train=options.train), options.members, options.seed)
     if name == "forest":
         return CompositionForest(features, seed=options.seed)
-    if name == "gp":
-        return CompositionGP(features, seed=options.seed)
+    if name in options.others:
+        return options.others[name](features, options.seed)
     return NetworkRegressor(store, name, options.train, options.seed)
 
 
 #: Models that `evaluate` knows; ensemble is `members` CGformers.
-MODELS = (*NETWORKS, "ensemble", "forest", "gp")
+MODELS = (*NETWORKS, "ensemble", "forest")
 
 
 def evaluate(options: EvaluateOptions, on_fold: Callable[[str, int, int], None] | None = None) -> EvaluateReport:
@@ -213,9 +216,10 @@ def evaluate(options: EvaluateOptions, on_fold: Callable[[str, int, int], None] 
     Raises:
         FileNotFoundError, ValueError: bad data or options, in one line.
     """
-    unknown = set(options.models) - set(MODELS) - {"mean"}
+    known = (*MODELS, *options.others)
+    unknown = set(options.models) - set(known) - {"mean"}
     if unknown:
-        raise ValueError(f"unknown models {sorted(unknown)}; allowed are {', '.join(MODELS)}")
+        raise ValueError(f"unknown models {sorted(unknown)}; allowed are {', '.join(known)}")
     data = read_dataset(options.data, options.target)
     if len(data) < max(options.folds, 2) or options.folds < 2:
         raise ValueError(

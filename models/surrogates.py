@@ -1,6 +1,6 @@
-"""Cheap surrogates on fixed descriptors, with the interface of the CGformer ensemble.
+"""A forest on fixed descriptors, with the interface of the CGformer ensemble.
 
-For tests, for very large spaces, and as the baselines that a graph network has to beat.
+For tests, for very large spaces, and as the baseline that a graph network has to beat.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from ase import Atoms
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -158,72 +156,3 @@ class CompositionForest(_OnFeatures):
         """The trees' predictions (trees, n) of so many rows at a time: a space has 10^5, and a forest 200 trees."""
         for start in range(0, max(len(X), 1), CHUNK):
             yield self._trees(X[start : start + CHUNK])
-
-
-class CompositionGP(_OnFeatures):
-    """Gaussian process with a Matérn 5/2 kernel and noise on standardised features."""
-
-    def __init__(self, features: Floats, members: int = 5, seed: int = 0, restarts: int = 2):
-        self.features = features
-        self.members = members
-        self.seed = seed
-        self.restarts = restarts
-
-    def fit(self, X: Any, y: Any, on_epoch: OnEpoch | None = None) -> Self:
-        """Maximise the marginal likelihood on rows X (n, 1) and y (n,), in one go: there are no epochs to report."""
-        features, target = self._checked(X, y)
-        self.scaler_ = StandardScaler().fit(self.features)
-        kernel = ConstantKernel(1.0, (1e-3, 1e2)) * Matern(
-            np.sqrt(features.shape[1]), (1e-1, 1e3), nu=2.5
-        ) + WhiteKernel(0.1, (1e-5, 1e1))
-        process = GaussianProcessRegressor(
-            kernel, normalize_y=True, n_restarts_optimizer=self.restarts, random_state=self.seed
-        )
-        self.process_ = process.fit(self.scaler_.transform(features), target)
-        return self
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Posterior mean (n,) and standard deviation (n,) of the latent function, without label noise."""
-        check_is_fitted(self, "process_")
-        features = self.embed(X)
-        parts = [features[start : start + CHUNK] for start in range(0, max(len(features), 1), CHUNK)]
-        found = [self.process_.predict(part, return_std=True) for part in parts if len(part)]
-        if not found:
-            return (np.zeros(0), np.zeros(0)) if return_std else np.zeros(0)
-        mean, std = (np.concatenate(values) for values in zip(*found, strict=True))
-        if not return_std:
-            return mean
-        noise = self.process_.kernel_.k2.noise_level * self.process_._y_train_std**2
-        return mean, np.sqrt(np.maximum(std**2 - noise, 1e-12))
-
-    def predict_members(self, X: Any, frequencies: int = 512) -> Floats:
-        """(members, n): functions drawn from the posterior by pathwise conditioning.
-
-        A draw is a random-Fourier prior draw plus its kernel-weighted correction at the labels (Wilson et
-        al., ICML 2020, eq. 13), so that one draw is the same function wherever and however often it is
-        evaluated.
-        """
-        check_is_fitted(self, "process_")
-        process, features = self.process_, self.embed(X)
-        amplitude, matern = process.kernel_.k1.k1.constant_value, process.kernel_.k1.k2
-        noise, scale = process.kernel_.k2.noise_level, matern.length_scale
-        inputs, y = process.X_train_, process.y_train_
-        inverse = np.linalg.inv(process.L_ @ process.L_.T)
-        draws = []
-        for member in range(self.members):
-            rng = np.random.default_rng((self.seed, 5, member))
-            # A Matérn 5/2 kernel's spectral density is a Student t with 5 degrees of freedom.
-            omega = rng.normal(size=(inputs.shape[1], frequencies)) / scale
-            omega /= np.sqrt(rng.chisquare(5, size=frequencies) / 5)
-            phase = rng.uniform(0, 2 * np.pi, frequencies)
-            weights = rng.normal(size=frequencies) * np.sqrt(2 * amplitude / frequencies)
-            at_labels = np.cos(inputs @ omega + phase) @ weights
-            residual = y - at_labels - rng.normal(size=len(y)) * np.sqrt(noise)
-            correction = inverse @ residual
-            values = np.empty(len(features))
-            for start in range(0, len(features), CHUNK):
-                part = features[start : start + CHUNK]
-                prior = np.cos(part @ omega + phase) @ weights
-                values[start : start + CHUNK] = prior + amplitude * matern(part, inputs) @ correction
-            draws.append(values * process._y_train_std + process._y_train_mean)
-        return np.stack(draws)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from agent.learner import Surrogate
-from agent.surrogates import GaussianProcess, RandomForest
+from agent.surrogates import GaussianProcess, RandomForest, on_descriptors
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,8 @@ def test_it_is_a_surrogate_that_learns(kind, data):
     assert sigma[120:].mean() > sigma[:120].mean()
     again = kind(features, seed=2).fit(X[:120], y[:120])
     np.testing.assert_array_equal(again.predict_members(X), model.predict_members(X))
+    assert model.predict_members(X).shape == (16 if kind is GaussianProcess else 100, 300)
+    assert len(model.embed(X)) == 300
     with pytest.raises(ValueError, match="not finite"):
         kind(features).fit(X[:2], np.array([0.3, np.nan]))
 
@@ -44,6 +46,26 @@ def test_draws_have_the_posterior_mean_and_spread_and_are_one_function(data):
     assert np.abs(draws.mean(axis=0) - mean)[far].mean() < 0.2 * sigma[far].mean()
     assert draws.std(axis=0)[far].mean() == pytest.approx(sigma[far].mean(), rel=0.15)
     np.testing.assert_allclose(model.predict_members(X[40:50]), draws[:, 40:50])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [([[300]], "row ids must be 0 to 299"), ([[-1]], "0 to 299"), ([[0.5]], "whole numbers"), ([1, 2], r"\(n, 1\)")],
+)
+def test_what_is_no_row_id_is_refused(X, message, data):
+    features, y = data
+    model = GaussianProcess(features, members=2).fit(np.arange(30)[:, None], y[:30])
+    for method in (model.predict, model.predict_members, model.embed):
+        with pytest.raises(ValueError, match=message):
+            method(np.array(X))
+    assert model.predict(np.zeros((0, 1), dtype=int)).shape == (0,)
+
+
+def test_descriptors_of_any_unit_give_one_process(data):
+    features, y = data
+    plain = on_descriptors(features).fit(X[:60], y[:60])
+    other = on_descriptors(features * [1e3, 1.0, 0.01, 1.0] + 7.0).fit(X[:60], y[:60])
+    np.testing.assert_allclose(plain.predict(X), other.predict(X), atol=1e-4)
 
 
 def test_many_rows_go_through_in_parts(data):

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.surrogates import GaussianProcess
 from models.calibration import ConformalIntervals, Recalibrated, SigmaScale, out_of_fold
 from models.metrics import evaluate
-from models.surrogates import CompositionForest, CompositionGP
+from models.surrogates import CompositionForest
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def test_recalibration_mends_overconfident_sigmas(data):
     features, y = data
     X = np.arange(400)[:, None]
     raw = CompositionForest(features, trees=50, seed=1).fit(X[:150], y[:150])
-    model = Recalibrated(CompositionGP(features, restarts=0), folds=4).fit(X[:150], y[:150])
-    plain = CompositionGP(features, restarts=0).fit(X[:150], y[:150])
+    model = Recalibrated(GaussianProcess(features), folds=4).fit(X[:150], y[:150])
+    plain = GaussianProcess(features).fit(X[:150], y[:150])
     before = evaluate(y[150:], *plain.predict(X[150:], return_std=True))
     after = evaluate(y[150:], *model.predict(X[150:], return_std=True))
     assert after.nll < before.nll  # the latent sigma of the GP leaves out label noise

@@ -10,12 +10,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils import estimator_checks as checks
 
+from agent.surrogates import on_descriptors
 from models.calibration import Recalibrated
 from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.network import NetworkRegressor
 from models.stores import HostGraphs
-from models.surrogates import CompositionForest, CompositionGP, composition_features
+from models.surrogates import CompositionForest, composition_features
 from models.training import TrainConfig
 
 APPLICABLE = [
@@ -40,7 +41,7 @@ def estimators(nasicon, decorations):
         "ensemble": CGformerEnsemble(store, config, members=2),
         "network": NetworkRegressor(store, "cgcnn", TRAIN),
         "forest": CompositionForest(features, trees=20),
-        "gp": CompositionGP(features, restarts=0),
+        "gp": on_descriptors(features),
         "recalibrated": Recalibrated(CompositionForest(features, trees=20)),
     }
 

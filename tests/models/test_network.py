@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
 
 from models.network import NETWORKS, NetworkRegressor
 from models.stores import GraphStore
@@ -30,6 +32,15 @@ def test_every_architecture_learns_and_repeats(name, crystals):
     assert model.embed(X).shape == (24, 64)
     single = np.concatenate([model.predict(X[i : i + 1]) for i in range(4)])
     np.testing.assert_allclose(single, model.predict(X)[:4], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_label_of_an_odd_crystal_trains(name):
+    sparse = Atoms("NaCl", positions=[[0, 0, 0], [3, 0, 0]], cell=[6, 25, 25], pbc=True)
+    for cell in (Atoms("Na", cell=[20] * 3, pbc=True), bulk("Na"), sparse):  # isolated, one atom, few neighbours
+        store = GraphStore([cell])
+        model = NetworkRegressor(store, name, TrainConfig(epochs=2, min_steps=0)).fit([[0]], [0.3])
+        assert np.isfinite(model.predict([[0]])).all()
 
 
 def test_unknown_architectures_are_refused(crystals):
