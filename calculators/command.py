@@ -16,12 +16,13 @@ from ase.build import make_supercell
 from calculators import registry
 from calculators.failures import classify
 from calculators.label import FailureKind, Label, Structure, Work
-from calculators.labeller import NebLabeller
+from calculators.labeller import Labeller, NebLabeller
 from calculators.neb_label import label_end_points, vacancy
 from calculators.pipeline import PROTOCOL, finished, label_work, provenance, start_folder
 from calculators.relax import Progress, silent
 from calculators.storage import write_label
 from calculators.structures import read_structure, split
+from calculators.supervisor import WorkerPool
 
 #: A cell shorter than this would let the moving ion meet its own image; it is repeated (Å).
 MIN_CELL_A = 8.0
@@ -34,18 +35,22 @@ def label_structure(
     out: str | Path,
     settings: dict[str, Any] | None = None,
     progress: Progress = silent,
+    limit_s: float | None = None,
 ) -> Label:
     """Percolating E_b of a structure file (`ionloop label STRUCTURE --ion Na --calculator chgnet --out DIR`).
 
     Vacant sites are atoms of the element X in the file. A structure without any is repeated until no cell
     vector is shorter than 8 Å and gets one vacancy, which the label's name says.
 
+    Args:
+        limit_s: compute in a supervised worker process, which is ended after this time (s); None: in this process.
+
     Raises:
         FileNotFoundError, ValueError: unreadable or senseless input, in one line.
     """
     atoms = read_structure(structure)
     split(atoms, ion)  # says what is wrong before anything is computed
-    labeller = registry.find(calculator)
+    labeller = able(calculator)
     check_writable(Path(out))
     name = Path(structure).stem
     if isinstance(labeller, NebLabeller) and not (atoms.numbers == 0).any():
@@ -58,7 +63,22 @@ def label_structure(
         settings=settings or {},
         name=name,
     )
-    return label_work(work, out, progress)
+    if limit_s is None:
+        return label_work(work, out, progress)
+    with WorkerPool(threads=os.cpu_count() or 1) as pool:
+        return pool.label(work, out, limit_s, progress)
+
+
+def able(calculator: str) -> Labeller:
+    """The labeller of this name.
+
+    Raises:
+        ValueError: there is none, or it cannot run here; the message says what to do.
+    """
+    labeller = registry.find(calculator)
+    if (problem := labeller.unavailable()) is not None:
+        raise ValueError(f"calculator '{calculator}' cannot run here: {problem}")
+    return labeller
 
 
 def label_path(
@@ -81,7 +101,7 @@ def label_path(
     Raises:
         FileNotFoundError, ValueError: unreadable or senseless input, in one line.
     """
-    labeller = registry.find(calculator)
+    labeller = able(calculator)
     if not isinstance(labeller, NebLabeller):
         raise ValueError(f"calculator '{calculator}' gives no energies and forces: a path needs them")
     start, end = read_structure(initial), read_structure(final)

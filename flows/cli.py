@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -58,6 +59,7 @@ CampaignName = Annotated[
 def main() -> None:
     """Entry point: exit code 0, 2 for what a person can put right, 1 for a fault of ours, 130 for Ctrl-C."""
     quiet_prefect()
+    sys.path.append(str(Path.cwd()))  # a calculator of one's own, module:object, may lie here
     with exit_codes():
         app()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -28,17 +29,29 @@ def label(
     images: Annotated[Optional[int], typer.Option(min=1, help="Interior images.")] = None,  # noqa: UP045
     fmax: Annotated[Optional[float], typer.Option(min=0, help="Largest force of the band, eV/Å.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="thorough or quick.")] = None,  # noqa: UP045
+    rule: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Which hops decide E_b, with STRUCTURE: bottleneck, easiest, all, or 'named Na1-Na2'."),
+    ] = None,
     calculator: Annotated[str, typer.Option(help="Name of a calculator, or module:object.")] = "chgnet",
+    options: Annotated[Optional[str], typer.Option(help="The calculator's options, as JSON.")] = None,  # noqa: UP045
+    time_limit: Annotated[
+        float,
+        typer.Option(min=0, help="Minutes for STRUCTURE, which has a process of its own. Once more, and it goes on."),
+    ] = math.inf,
     out: Annotated[Path, typer.Option(help="Folder for the label and its path.")] = Path("label"),
 ) -> None:
     """The migration barrier of one structure (`STRUCTURE --ion Na`) or one path (`--initial A --final B`)."""
     from calculators.command import exit_code, label_path, label_structure
 
-    given = {"images": images, "fmax_eV_per_A": fmax, "preset": preset}
-    settings = {key: value for key, value in given.items() if value is not None}
+    given = {"images": images, "fmax_eV_per_A": fmax, "preset": preset, "rule": rule, "options": _json(options)}
+    settings = {key: value for key, value in given.items() if value not in (None, {})}
     work: Callable[[Any], Any]
     if structure is not None and ion is not None and initial is None and final is None:
-        what, work = structure, lambda seen: label_structure(structure, ion, calculator, out, settings, seen)
+        what = structure
+
+        def work(seen: Any) -> Any:
+            return label_structure(structure, ion, calculator, out, settings, seen, 60.0 * time_limit)
     elif initial is not None and final is not None and structure is None:
         what = initial
 

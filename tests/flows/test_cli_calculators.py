@@ -1,13 +1,20 @@
 """What `ionloop calculators` and `ionloop label` say comes out as it was meant."""
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from click.testing import Result
 from typer.testing import CliRunner
 
 from calculators import universal
 from flows.cli_calculators import app, console
+from tests.flows.test_kill import REPOSITORY
 
 LACKS = "needs matcalc and mace-torch: pip install 'ionloop[mace]'"
 
@@ -30,4 +37,73 @@ def test_the_brackets_of_an_extra_are_no_markup(monkeypatch: pytest.MonkeyPatch,
         "--out",
         str(tmp_path / "out"),
     ]
-    assert LACKS in CliRunner().invoke(app, words).output
+    assert LACKS in str(CliRunner().invoke(app, words).exception)
+    assert not (tmp_path / "out").exists()
+
+
+PLUGINS = """
+import os
+import time
+
+from ase.calculators.emt import EMT
+
+
+class Hanging(EMT):
+    def calculate(self, *args, **words):
+        time.sleep(3600)
+
+
+class Crashing(EMT):
+    def calculate(self, *args, **words):
+        os.abort()
+"""
+
+
+@pytest.fixture
+def label(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """`ionloop label` of a vacancy in copper, with the calculators of a file in the working directory at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(console, "width", 200)
+    (tmp_path / "odd_plugins.py").write_text(PLUGINS)
+    cell = bulk("Cu", cubic=True) * 2
+    cell.numbers[0] = 0
+    cell.write(tmp_path / "cu.extxyz")
+    return lambda *words: CliRunner().invoke(app, ["label", "cu.extxyz", "--ion", "Cu", *words])
+
+
+def test_a_calculator_that_hangs_or_crashes_does_not_take_the_command_with_it(label: Callable[..., Result]) -> None:
+    hung = label("--calculator", "odd_plugins:Hanging", "--time-limit", "0.2")
+    assert hung.exit_code == 1
+    assert "no label (walltime): no label after 12 s; it goes on from the last band if tried again" in hung.output
+    crashed = label("--calculator", "odd_plugins:Crashing", "--out", "other")
+    assert crashed.exit_code == 1
+    assert "no label (transient): the worker was killed by signal 6" in crashed.output
+
+
+def test_a_calculator_in_the_working_directory_is_found_by_the_installed_command(tmp_path: Path) -> None:
+    """Which, unlike `python -m`, does not look there by itself."""
+    own = "from ase.calculators.emt import EMT\n\ndef mine():\n    return EMT()\n\nmine.fidelity = 'mine-neb'\n"
+    (tmp_path / "own_calculators.py").write_text(own)
+    cell = bulk("Cu", cubic=True) * 2
+    cell.numbers[0] = 0
+    cell.write(tmp_path / "cu.extxyz")
+    command = [sys.executable, "-P", "-c", "from flows.cli import main; main()", "label", "cu.extxyz", "--ion", "Cu"]
+    given = ["--calculator", "own_calculators:mine", "--preset", "quick"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        command + given, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "eV (mine-neb)" in done.stdout
+
+
+def test_rule_and_options_of_the_calculator_can_be_given(label: Callable[..., Result]) -> None:
+    quick = ["--calculator", "emt", "--preset", "quick"]
+    done = label(*quick, "--rule", "all", "--options", '{"asap_cutoff": true}')
+    assert done.exit_code == 0, done.output
+    settings = json.loads(Path("label/work.json").read_text())["settings"]
+    assert (settings["rule"], settings["options"], settings["images"]) == ("all", {"asap_cutoff": True}, 3)
+    assert "rule = 'most'" in str(label(*quick, "--rule", "most", "--out", "x").exception)
+    assert "options: no JSON" in str(label(*quick, "--options", "{", "--out", "x").exception)
