@@ -133,12 +133,13 @@ def refuse_other_work(folder: Path, key: str, of: Callable[[Work], str]) -> None
 
 def provenance(work: Work) -> dict[str, Any]:
     """Who computed this, with what, where and when."""
+    libraries = {name: found for name in RECORDED if (found := distribution_version(name)) != "missing"}
     return {
         "name": work.name,
         "ion": work.ion,
         "calculator": work.calculator,
         "settings": work.settings,
-        "versions": {name: found for name in RECORDED if (found := distribution_version(name)) != "missing"},
+        "versions": libraries | registry.find(work.calculator).versions(),
         "python": sys.version.split()[0],
         "machine": {"node": platform.node(), "processor": platform.machine(), "cpus": os.cpu_count()},
         "threads": os.environ.get("OMP_NUM_THREADS", ""),

@@ -70,6 +70,7 @@ def test_two_versions_of_pwscf_do_not_share_a_label(monkeypatch, tmp_path):
         assert registry.find("espresso").versions()["pw.x"] == version
         keys.add(label_key(aluminium()))
         assert (path.parent / "runs").read_text() == ".\n"  # asked once, however many labels there are
+    assert label_work(aluminium(), tmp_path / "label").provenance["versions"]["pw.x"] == "7.2"
     monkeypatch.setenv("ASE_ESPRESSO_COMMAND", "mpirun_nowhere no_pw.x")
     assert registry.find("espresso").versions()["pw.x"] == "missing"
     monkeypatch.setenv("ASE_ESPRESSO_COMMAND", "/bin/true")
