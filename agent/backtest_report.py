@@ -86,6 +86,21 @@ def metrics(result: Backtest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def short(table: pd.DataFrame) -> pd.DataFrame:
+    """What of `metrics` fits a terminal."""
+    columns = {
+        "strategy": "strategy",
+        "labels_to_50": "to 50 %",
+        "labels_to_80": "to 80 %",
+        "af_50": "AF 50 %",
+        "af_80": "AF 80 %",
+        "ef_max": "max EF",
+        "first_hit_median": "first hit",
+        "de_alm": "deALM",
+    }
+    return table[list(columns)].rename(columns=columns)
+
+
 def write_report(result: Backtest, folder: Path, title: str = "Back-test") -> Path:
     """Write summary.csv, metrics.csv, discovery.png and report.html into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
-"""Hosts: ordered frameworks with named sublattices, as data (TOML), never as code."""
+"""Hosts: ordered frameworks with named sublattices, as data (TOML or JSON), never as code."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from functools import cached_property
 from importlib import resources
@@ -226,11 +227,11 @@ _loaded: dict[str, Host] = {}
 
 
 def load_host(name_or_path: str | Path) -> Host:
-    """A shipped host by name, or any host from a TOML file.
+    """A shipped host by name, or any host from a TOML or JSON file.
 
     Raises:
         FileNotFoundError: neither a shipped host nor a file.
-        ValueError: the file is not TOML, or a field is wrong (the message names it).
+        ValueError: the file is not TOML (or, named .json, not JSON), or a field is wrong (the message names it).
     """
     name = str(name_or_path)
     if name in shipped_hosts():
@@ -245,10 +246,11 @@ def load_host(name_or_path: str | Path) -> Host:
 
 
 def _parse(text: str, where: str) -> Host:
+    kind = "JSON" if where.endswith(".json") else "TOML"
     try:
-        return Host.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"host {where}: not valid TOML: {error}") from error
+        return Host.model_validate(json.loads(text) if kind == "JSON" else tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"host {where}: not valid {kind}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "host"

@@ -114,8 +114,10 @@ class Curves:
         """
         seeds = len(self.top_fraction)
         found = self.top_fraction.sum(axis=0) * self.n_targets
-        chance = hypergeom(self.n_candidates, self.n_targets, self.n)
-        return int((found < seeds * chance.mean() - 1.96 * np.sqrt(seeds * chance.var()) - 1e-9).sum())
+        share, size = self.n_targets / self.n_candidates, self.n_candidates
+        mean = self.n * share  # of the hypergeometric distribution, as is its variance
+        variance = mean * (1 - share) * (size - self.n) / max(1, size - 1)
+        return int((found < seeds * mean - 1.96 * np.sqrt(seeds * variance) - 1e-9).sum())
 
 
 def decision_efficiency(order: Ints, cost: Floats) -> Floats:

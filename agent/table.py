@@ -156,7 +156,7 @@ class Table:
         labelled = frame[np.isfinite(frame[target])]
         groups = labelled.groupby("composition", sort=True)
         keys = [str(k) for k in groups.groups]
-        compositions = [Composition.from_key(key) for key in keys]
+        compositions = [_composition(key, frame) for key in keys]
         return cls(
             tuple(keys),
             ion_features(compositions),
@@ -165,6 +165,14 @@ class Table:
             groups[cheap].mean().to_numpy(dtype=float) if cheap else None,
             len(frame) - len(labelled),
         )
+
+
+def _composition(key: str, frame: pd.DataFrame) -> Composition:
+    try:
+        return Composition.from_key(key)
+    except ValueError as error:
+        line = frame.index[frame["composition"].astype(str) == key][0] + 2
+        raise ValueError(f"table, line {line}: {error}") from error
 
 
 def standardised(matrix: Floats) -> Floats:

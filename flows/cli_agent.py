@@ -87,7 +87,7 @@ def backtest(
 ) -> None:
     """The campaign's loop against a table of known labels: which strategy finds the best with fewest labels."""
     from agent.backtest import run_backtest
-    from agent.backtest_report import facts, metrics, write_report
+    from agent.backtest_report import facts, metrics, short, write_report
     from flows.backtesting import surrogate_factory
     from flows.byhand import backtest_config, backtest_table
     from flows.progress import Reporter
@@ -104,5 +104,6 @@ def backtest(
         )
     page = write_report(result, out)
     console.print(facts(result), markup=False)
-    console.print(metrics(result).round(3).to_string(index=False), markup=False, highlight=False)
-    console.print(f"wrote {page}")
+    table_shown = short(metrics(result)).round(2).to_string(index=False, na_rep="never")
+    console.print(table_shown, markup=False, highlight=False)
+    console.print(f"wrote {page}; {out / 'metrics.csv'} has every figure and its band")

@@ -42,7 +42,7 @@ class Fidelities:
             if (pair := (p.composition, p.ordering)) in cheap_eV and p.mean_eV is not None
         ]
         return cls(
-            cheap=Fidelity(cheap_name, cheap_s, _partial_correlation(np.array(pairs, dtype=float).reshape(-1, 3))),
+            cheap=Fidelity(cheap_name, cheap_s, partial_correlation(np.array(pairs, dtype=float).reshape(-1, 3))),
             dear=Fidelity(dear_name, dear_s),
             known=frozenset((p.composition, p.ordering) for p in proposals if p.calculator == cheap),
             best_eV=min(label.value_eV for _, label in dear_labels if label.value_eV is not None),
@@ -74,7 +74,7 @@ def _seconds_per_success(attempts: Sequence[AttemptRow], calculator: str) -> flo
     return max(sum(a.seconds or 0.0 for a in ended), 1e-3) / successes if successes else None
 
 
-def _partial_correlation(pairs: NDArray[np.float64]) -> float:
+def partial_correlation(pairs: NDArray[np.float64]) -> float:
     """Of cheap and dear values among orderings that the model predicts alike.
 
     Args:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.backtest import BacktestConfig, run_backtest
-from agent.backtest_report import METRIC_COLUMNS, metrics, summary, write_report
+from agent.backtest_report import METRIC_COLUMNS, metrics, short, summary, write_report
 from agent.metrics import Curves, decision_efficiency, random_any, random_band, random_expectation
 from agent.table import Table
 
@@ -227,6 +227,8 @@ def test_report_files(tmp_path):
     written = pd.read_csv(tmp_path / "report/metrics.csv")
     assert {"strategy", *METRIC_COLUMNS} == set(written.columns)
     assert list(written.strategy) == ["random", "lcb"]
+    widest = short(written.assign(strategy="stratified+cluster-quota")).round(2).to_string(index=False)
+    assert max(map(len, widest.splitlines())) <= 90
 
 
 def test_tables_are_read_with_duplicates_averaged_and_missing_labels_counted(tmp_path):
@@ -275,6 +277,8 @@ def test_a_composition_table_groups_orderings_and_refuses_duplicates():
     assert table.dropped == 1
     with pytest.raises(ValueError, match="line 6: composition and ordering listed twice"):
         Table.of_compositions(host, frame.assign(ordering=0), "E")
+    with pytest.raises(ValueError, match=r"line 3: 'nzsp:Sn' is no composition key"):
+        Table.of_compositions(host, frame.assign(composition=[keys[0], "nzsp:Sn", *keys[2:], *keys]), "E")
     unnumbered = Table.of_compositions(host, frame.drop(columns="ordering"), "E")
     assert unnumbered.truth.tolist() == table.truth.tolist()  # without numbers they are repeats of one another
 

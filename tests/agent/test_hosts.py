@@ -108,6 +108,20 @@ def test_unknown_host_lists_those_that_ship():
         load_host("nzspp")
 
 
+def test_a_host_may_be_json(tmp_path):
+    import json
+    import tomllib
+    from importlib import resources
+
+    fields = tomllib.loads(resources.files("agent").joinpath("data/hosts/nzsp.toml").read_text())
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(fields))
+    assert load_host(path) == load_host("nzsp")
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"mine\.json: not valid JSON"):
+        load_host(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
