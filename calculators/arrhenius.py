@@ -16,6 +16,8 @@ from scipy.stats import chi2
 LEAST_TEMPERATURES = 3
 #: The chance of points scattering this much about a line, given their errors, below which it is none.
 LEAST_PROBABILITY = 0.01
+#: One-sided 95 % of a normal distribution, in standard errors.
+ONE_SIDED_95 = 1.645
 ROOM_K = 300.0
 
 
@@ -117,8 +119,13 @@ def fit_arrhenius(
                 "two regimes, a melting framework, or errors that are too small",
             }
         )
-    if ea <= 0:
-        reason = f"D does not rise with temperature (Ea = {ea:.2f} ± {covariance[1, 1] ** 0.5:.2f} eV)"
+    error = float(covariance[1, 1] ** 0.5)
+    if ea <= ONE_SIDED_95 * error:
+        most = max(0.0, ea + ONE_SIDED_95 * error)
+        reason = (
+            f"D does not rise with temperature beyond its error (Ea = {ea:.2f} ± {error:.2f} eV; below {most:.2f} eV "
+            "with 95 %)"
+        )
         return found.model_copy(
             update={"verdict": ArrheniusVerdict.FALLING, "reason": reason, "probability": probability}
         )
@@ -126,19 +133,19 @@ def fit_arrhenius(
         update={
             "verdict": ArrheniusVerdict.ARRHENIUS,
             "ea_eV": float(ea),
-            "ea_error_eV": float(covariance[1, 1] ** 0.5),
+            "ea_error_eV": error,
             "ln_d0": float(ln_d0),
             "ln_d0_error": float(covariance[0, 0] ** 0.5),
             "covariance": covariance.tolist(),
             "probability": probability,
         }
     )
-    ln_room, error = (float(value[0]) for value in found.ln_d(np.array([room_K])))
+    ln_room, ln_error = (float(value[0]) for value in found.ln_d(np.array([room_K])))
     d_room = float(np.exp(ln_room))
     return found.model_copy(
         update={
             "d_room_cm2_per_s": d_room,
             "sigma_room_mS_per_cm": nernst_einstein_mS_per_cm(d_room, ions, volume_A3, room_K, charge_e),
-            "ln_sigma_room_error": error,
+            "ln_sigma_room_error": ln_error,
         }
     )

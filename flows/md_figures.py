@@ -41,8 +41,8 @@ def msd(result: Transport) -> Figure:
         if seen.fit is not None and seen.window_ps is not None:
             window = np.array(seen.window_ps)
             axis.plot(window, seen.fit[0] * window + seen.fit[1], color=INK, lw=1.2, ls="--")
-    window_ps = runs[-1].diffusion.window_ps if runs[-1].diffusion is not None else None
-    if window_ps is not None:
+    windows = {run.diffusion.window_ps for run in runs if run.diffusion is not None}
+    if len(windows) == 1 and (window_ps := windows.pop()) is not None:  # runs of several lengths have one each
         axis.axvspan(*window_ps, color=MUTED, alpha=0.1, lw=0, label="fit window")
     axis.set(xlabel="Δt (ps)", ylabel="MSD (Å$^2$)", title=f"{result.ion} in {result.formula}, {result.calculator}")
     axis.set_xlim(left=0)

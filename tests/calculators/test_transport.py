@@ -318,6 +318,20 @@ def test_diffusion_that_falls_with_temperature_gives_no_energy():
     assert (found.verdict, found.ea_eV) == (ArrheniusVerdict.FALLING, None)
 
 
+def test_an_activation_energy_that_cannot_be_told_from_none_gives_no_room_temperature_conductivity():
+    """D of Na3Zr2Si2PO12 by CHGNet at five temperatures: 0.03 +- 0.05 eV would promise 1 S/cm at 300 K."""
+    measured = {
+        600: (4.9e-5, 0.57),
+        700: (2.8e-5, 0.55),
+        900: (5.2e-5, 0.49),
+        1200: (9.4e-5, 0.56),
+        1500: (4.8e-5, 0.39),
+    }
+    found = fit_arrhenius([Point(t, d, error) for t, (d, error) in measured.items()], 6, 566.7)
+    assert (found.verdict, found.ea_eV, found.sigma_room_mS_per_cm) == (ArrheniusVerdict.FALLING, None, None)
+    assert "0.03 ± 0.05 eV; below 0.12 eV with 95 %" in found.reason
+
+
 def test_errors_must_be_positive():
     with pytest.raises(ValueError, match="positive"):
         fit_arrhenius(line([800, 1000, 1200], ln_d_error=0.0), 12, 1000)
