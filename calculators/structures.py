@@ -116,15 +116,21 @@ def vacancies_after(ordering: Ordering, relaxed: Atoms) -> tuple[NDArray[np.floa
     return ordering.sites[vacant], names, int((assigned != np.arange(n_mobile)).sum())
 
 
+def structure_file(path: str | Path) -> Path:
+    """The file of a structure: that of its name, or, for "cells.extxyz@3", the one that holds the frame."""
+    path = Path(path)
+    return path if path.is_file() else path.with_name(path.name.rpartition("@")[0] or path.name)
+
+
 def read_structure(path: str | Path) -> Atoms:
-    """Read one structure from any format that ASE knows.
+    """Read one structure from any format that ASE knows; "cells.extxyz@3" is frame 3 of a file of many.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unreadable, or sites that are only partly occupied.
+        ValueError: unreadable, several frames, or sites that are only partly occupied.
     """
     path = Path(path)
-    if not path.is_file():
+    if not structure_file(path).is_file():
         raise FileNotFoundError(f"structure: no such file: {path}")
     try:
         atoms = ase.io.read(path)
@@ -133,7 +139,8 @@ def read_structure(path: str | Path) -> Atoms:
         raise ValueError(
             f"structure: {path} cannot be read as CIF, POSCAR or what else ASE knows ({said})"
         ) from error
-    assert isinstance(atoms, Atoms)
+    if not isinstance(atoms, Atoms):
+        raise ValueError(f"structure: {path}: several frames; name one by its number, such as @0")
     for site, occupants in (atoms.info.get("occupancy") or {}).items():
         if len(occupants) > 1 or abs(sum(occupants.values()) - 1) > 1e-3:
             shares = ", ".join(f"{element} {share:g}" for element, share in occupants.items())

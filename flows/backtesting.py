@@ -15,6 +15,7 @@ from agent.composition import Composition
 from agent.hosts import load_host
 from agent.ordering import draw_numbers
 from agent.table import Direction, Table
+from calculators.structures import check_cell, read_structure, structure_file
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class StructureCGformers:
         from models.stores import GraphStore
 
         names = [name for name in table.ids for _ in range(table.replicates)]
-        store = GraphStore([_read(self.folder, name) for name in names], names)
+        store = GraphStore([_read(self.folder / name) for name in names], names)
         return _ensemble(store, self.members, self.epochs, seed)
 
 
@@ -71,7 +72,7 @@ def surrogate_factory(name: str, table: Table, folder: Path | None = None) -> Su
     """
     if name != "cgformer":
         return None
-    if folder is not None and all((folder / _file(identity)).is_file() for identity in table.ids):
+    if folder is not None and all(structure_file(folder / identity).is_file() for identity in table.ids):
         return StructureCGformers(folder.absolute())
     try:
         for key in table.ids:
@@ -91,7 +92,7 @@ def structure_table(
 
     Raises:
         FileNotFoundError: a structure that is not there, with its line.
-        ValueError: a file that ASE cannot read, or a wrong column.
+        ValueError: a file that ASE cannot read, sites that are only partly occupied, or a wrong column.
     """
     from matminer.featurizers.composition import ElementProperty
     from pymatgen.core import Composition as Formula
@@ -102,7 +103,7 @@ def structure_table(
         if name in rows:
             continue
         try:
-            atoms = _read(path.parent, name)
+            atoms = _read(path.parent / name)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"table {path}, line {line}: {error}") from error
         except ValueError as error:
@@ -114,27 +115,8 @@ def structure_table(
     return Table.of_frame(whole, features, target, direction, cheap, "structure", f"table {path}")
 
 
-def _file(name: str) -> str:
-    return name.rpartition("@")[0] or name
-
-
-def _read(folder: Path, name: str) -> Atoms:
-    """A structure with a cell.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: ASE cannot read it, or it has no cell.
-    """
-    import ase.io
-
-    if not (folder / _file(name)).is_file():
-        raise FileNotFoundError(f"structure {name}: no such file in {folder}")
-    try:
-        atoms = ase.io.read(folder / name)
-    except Exception as error:  # every reader of ASE has its own
-        raise ValueError(f"structure {name}: ASE cannot read it ({type(error).__name__}: {error})") from error
-    if not isinstance(atoms, Atoms):
-        raise ValueError(f"structure {name}: several frames; name one, such as {_file(name)}@0")
-    if atoms.cell.rank < 3:
-        raise ValueError(f"structure {name}: it has no cell in three dimensions")
+def _read(path: Path) -> Atoms:
+    """A structure with a cell; raises as `read_structure` and `check_cell` do."""
+    atoms = read_structure(path)
+    check_cell(atoms)
     return atoms
