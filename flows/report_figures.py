@@ -216,7 +216,7 @@ def _path(label: Label, limits: tuple[float, float]) -> go.Figure:
             hovertemplate=f"{name}: %{{y:.3f}} eV at %{{x:.2f}} Å{note}<extra></extra>",
         )
     look(figure, "path (Å)", "energy (eV)", legend=len(figure.data) <= 4)
-    figure.update_layout(legend={"font": {"size": 10}, "orientation": "v", "y": 1, "yanchor": "top", "x": 0.02})
+    figure.update_layout(legend={"font": {"size": 10}, "orientation": "v"})  # above the axes, where no path runs
     figure.update_layout(margin={"l": 48, "r": 8, "t": 8, "b": 42}, font_size=11)
     figure.update_yaxes(range=limits)
     return figure
