@@ -25,9 +25,10 @@ import psutil
 from ase.build import bulk
 
 from calculators.dask_cluster import DaskCluster, DaskOptions
+from calculators.job_queue import look
+from calculators.jobs import JobOptions, JobQueue
 from calculators.label import Label, Structure, Work
-from calculators.slurm import SlurmOptions, SlurmQueue
-from calculators.slurm_jobs import cancel, look, slurm
+from calculators.schedulers import run
 from tests.slurm_node import slurm_node
 
 FAKE = "tests.flows.sleepers:Waiting"
@@ -45,14 +46,14 @@ def works(count: int, go: Path) -> list[Work]:
 @contextmanager
 def on_slurm(folder: Path, labels: int, _per_worker: int) -> Iterator[Compute]:
     with slurm_node(folder / "slurm", cpus=labels):
-        queue = SlurmQueue(SlurmOptions(time_minutes=60, memory_GB=0.03), poll_s=10.0)
+        queue = JobQueue("slurm", JobOptions(time_minutes=60, memory_GB=0.03), poll_s=10.0)
         yield lambda work, place: queue.label(work, place)
 
 
 @contextmanager
 def on_dask(folder: Path, labels: int, per_worker: int) -> Iterator[Compute]:
     options = DaskOptions(labels_per_worker=per_worker)
-    with DaskCluster(options, SlurmOptions(), labels, threads=1, folder=folder / "dask") as cluster:
+    with DaskCluster(options, JobOptions(), labels, threads=1, folder=folder / "dask") as cluster:
         yield lambda work, place: cluster.label(work, place, 3600.0)
 
 
@@ -91,14 +92,15 @@ def watch(folder: Path, count: int, for_s: float = 60.0) -> None:
     """Submit to a node that starts nothing, and print what the driver pays for waiting."""
     leave, places = threading.Event(), [folder / "labels" / str(i) for i in range(count)]
     with slurm_node(folder / "slurm"):
-        node = slurm(["sinfo", "-h", "-o", "%N"]).stdout.strip()
-        slurm(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=benchmark"])
-        queue = SlurmQueue(SlurmOptions(memory_GB=0.03), poll_s=10.0)
+        node = run("sinfo -h -o %N").stdout.strip()
+        run(f"scontrol update NodeName={node} State=DRAIN Reason=benchmark")
+        queue = JobQueue("slurm", JobOptions(memory_GB=0.03), poll_s=10.0)
+        scheduler = queue.scheduler
         cpu, start = cpu_s(), time.monotonic()
         with ThreadPoolExecutor(count) as threads:
             for pair in zip(works(count, folder / "go"), places, strict=True):
                 threads.submit(queue.label, *pair, None, leave)
-            while len(look().jobs) < count:
+            while len(look(scheduler).jobs) < count:
                 time.sleep(0.5)
             took = f"{time.monotonic() - start:.0f} s, {cpu_s() - cpu:.1f} s of processor time"
             print(f"{count} jobs submitted       {took}")
@@ -106,7 +108,7 @@ def watch(folder: Path, count: int, for_s: float = 60.0) -> None:
             time.sleep(for_s)
             print(f"driver, waiting          {1000 * (cpu_s() - begun) / for_s:.1f} ms of processor time per s")
             leave.set()
-        cancel([job for _, job in look().jobs.values()])
+        scheduler.cancel([job for _, job in look(scheduler).jobs.values()])
 
 
 def cpu_s() -> float:

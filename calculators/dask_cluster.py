@@ -1,6 +1,6 @@
 """Many short labels on a Dask cluster: workers here, or in jobs of a scheduler that compute one label after another.
 
-A Slurm job per label (`calculators.slurm`) outlives its driver, which is what a label of hours needs; a label of
+A job per label (`calculators.jobs`) outlives its driver, which is what a label of hours needs; a label of
 seconds would wait longer for its job than for its value. Dask workers are started once and lost with the driver. What
 a killed worker was computing Dask gives to another one; what it had completed is not computed again, because a label
 is found by its content address in its folder (`label_work`).
@@ -25,9 +25,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from calculators import registry
+from calculators.jobs import Detached, JobOptions
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import finished, label_key
-from calculators.slurm import Detached, SlurmOptions
 from calculators.supervisor import WorkerPool
 
 #: Seconds between looks at whether the driver wants to leave.
@@ -40,7 +40,7 @@ class DaskOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cluster: Literal["local", "slurm", "pbs", "sge", "lsf"] = Field(
-        "local", description="Workers here, or in jobs of this scheduler that ask for what section slurm says."
+        "local", description="Workers here, or in jobs of this scheduler that ask for what section jobs says."
     )
     labels_per_worker: int = Field(1, ge=1, le=256, description="Labels side by side in one worker (one job).")
 
@@ -50,7 +50,7 @@ class DaskCluster:
 
     Args:
         options: which kind of cluster.
-        slurm: what a worker's job asks for, whichever the scheduler.
+        jobs: what a worker's job asks for, whichever the scheduler.
         labels: labels side by side.
         threads: CPU threads of each label.
         folder: for the workers' logs and scratch.
@@ -61,10 +61,10 @@ class DaskCluster:
         ImportError: the extra `dask` is not installed.
     """
 
-    def __init__(self, options: DaskOptions, slurm: SlurmOptions, labels: int, threads: int, folder: Path) -> None:
+    def __init__(self, options: DaskOptions, jobs: JobOptions, labels: int, threads: int, folder: Path) -> None:
         if find_spec("distributed") is None or (options.cluster != "local" and find_spec("dask_jobqueue") is None):
             raise ImportError("label.scheduler = \"dask\" needs more packages: pip install 'ionloop[dask]'")
-        self.options, self.slurm, self.threads, self.folder = options, slurm, threads, folder
+        self.options, self.jobs, self.threads, self.folder = options, jobs, threads, folder
         self.workers = -(-labels // options.labels_per_worker)
         self._stack = ExitStack()
         self.client: Any = None
@@ -106,9 +106,9 @@ class DaskCluster:
         return getattr(dask_jobqueue, f"{name.upper()}Cluster")(
             cores=labels,
             processes=1,
-            memory=f"{self.slurm.memory_GB * labels}GB",
-            queue=self.slurm.partition or None,
-            job_script_prologue=self.slurm.setup,
+            memory=f"{self.jobs.memory_GB * labels}GB",
+            queue=self.jobs.partition or None,
+            job_script_prologue=self.jobs.setup,
             python=sys.executable,
             local_directory=str(self.folder),
             log_directory=str(self.folder),
@@ -116,7 +116,7 @@ class DaskCluster:
             protocol="tls://",
             security=Security.temporary(),
             scheduler_options={"dashboard_address": None},
-            **asked(name, self.slurm, labels),
+            **asked(name, self.jobs, labels),
         )
 
     def label(self, work: Work, folder: str | Path, timeout_s: float, leave: threading.Event | None = None) -> Label:
@@ -155,7 +155,7 @@ class DaskCluster:
         )
 
 
-def asked(scheduler: str, job: SlurmOptions, labels: int) -> dict[str, Any]:
+def asked(scheduler: str, job: JobOptions, labels: int) -> dict[str, Any]:
     """What a job of `labels` side by side asks for, in the words of dask-jobqueue's class for the scheduler."""
     cores, account = job.cores * labels, job.account or None
     walltime, extra = f"{job.time_minutes // 60:02d}:{job.time_minutes % 60:02d}", list(job.extra)

@@ -143,12 +143,15 @@ def provenance(work: Work) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "machine": {"node": platform.node(), "processor": platform.machine(), "cpus": os.cpu_count()},
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
-        "slurm_job": _slurm_job(),
+        "job": _job(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _slurm_job() -> str:
-    """Id of the Slurm job that this runs in ("12", or "12_3" in an array), or ""."""
+def _job() -> str:
+    """Id of the scheduler's job that this runs in ("12", or "12_3" in an array of Slurm), or ""."""
     element = (os.environ.get("SLURM_ARRAY_JOB_ID", ""), os.environ.get("SLURM_ARRAY_TASK_ID", ""))
-    return "_".join(element) if all(element) else os.environ.get("SLURM_JOB_ID", "")
+    if all(element):
+        return "_".join(element)
+    sge = os.environ.get("JOB_ID", "") if "SGE_TASK_ID" in os.environ else ""
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("PBS_JOBID") or sge

@@ -98,7 +98,8 @@ def validated(model: type[Model], given: dict[str, Any], what: str) -> Model:
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(model.model_fields)
             raise ValueError(f"{what}: unknown setting '{field}'; allowed: {allowed}") from None
-        raise ValueError(f"{what}: {field} = {first['input']!r}: {first['msg']}") from None
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{what}: {field} = {first['input']!r}: {said}") from None
 
 
 def neb_settings(given: dict[str, Any]) -> NebSettings:

@@ -17,7 +17,7 @@ from agent.ordering import Method
 from agent.space import SpaceConfig
 from agent.stopping import StoppingConfig
 from calculators.dask_cluster import DaskOptions
-from calculators.slurm import SlurmOptions
+from calculators.jobs import JobOptions
 from flows.errors import ConfigError
 from flows.outcomes import SynthesizabilitySection
 from flows.screening_steps import ScreenSection
@@ -91,10 +91,10 @@ class LabelSection(Section):
         ["chgnet"], min_length=1, description="Tried in this order; the first one's fidelity is the target."
     )
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
-    scheduler: Literal["local", "slurm", "dask"] = Field(
+    scheduler: Literal["local", "slurm", "pbs", "sge", "dask"] = Field(
         "local",
-        description="Where these calculators run: worker processes here, Slurm jobs that outlive us, or a Dask "
-        "cluster for many short labels.",
+        description="Where these calculators run: worker processes here, jobs of Slurm, PBS or SGE that outlive us, "
+        "or a Dask cluster for many short labels.",
     )
     workers: int = Field(
         2, ge=1, le=1024, description="Labels that each calculator computes side by side: processes here, or jobs."
@@ -176,7 +176,7 @@ class Config(Section):
     ordering: OrderingSection = Field(default_factory=OrderingSection)
     pretrain: PretrainSection = Field(default_factory=PretrainSection)
     label: LabelSection = Field(default_factory=LabelSection)
-    slurm: SlurmOptions = Field(default_factory=SlurmOptions)
+    jobs: JobOptions = Field(default_factory=JobOptions)
     dask: DaskOptions = Field(default_factory=DaskOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
@@ -185,6 +185,14 @@ class Config(Section):
     screen: ScreenSection = Field(default_factory=ScreenSection)
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     prefect: PrefectSection = Field(default_factory=PrefectSection)
+
+    @model_validator(mode="before")
+    @classmethod
+    def jobs_were_called_slurm(cls, data: Any) -> Any:
+        """Campaigns from before there were other schedulers go on."""
+        if isinstance(data, dict) and "slurm" in data and "jobs" not in data:
+            return {"jobs" if section == "slurm" else section: content for section, content in data.items()}
+        return data
 
     @model_validator(mode="after")
     def budget_is_possible(self) -> Config:

@@ -1,4 +1,4 @@
-"""Where a label is computed: in a worker process here, in a Slurm job that outlives us, or on Dask workers."""
+"""Where a label is computed: in a worker process here, in a scheduler's job that outlives us, or on Dask workers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calculators.dask_cluster import DaskCluster
+from calculators.jobs import QUEUED, SCHEDULERS, Detached, JobQueue, SchedulerError
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import label_key
 from calculators.registry import find
-from calculators.slurm import QUEUED, Detached, SlurmError, SlurmQueue
 from calculators.supervisor import WorkerPool
 from flows.config import Config
 from flows.errors import as_user_error
@@ -33,13 +33,13 @@ def open_engine(config: Config, pool: WorkerPool, interrupted: threading.Event) 
         UserError: what the scheduler needs is not installed.
     """
     remote = frozenset(config.label.calculators)
-    if config.label.scheduler == "slurm":
-        queue = SlurmQueue(config.slurm, POLL_S)
+    if config.label.scheduler in SCHEDULERS:
+        queue = JobQueue(config.label.scheduler, config.jobs, POLL_S)
         yield Dispatch(pool, InJobs(queue, interrupted, config.places), remote)
     elif config.label.scheduler == "dask":
         labels = sum(config.places[name] for name in config.label.calculators)
         with as_user_error((ImportError,)):
-            cluster = DaskCluster(config.dask, config.slurm, labels, config.label.threads, config.folder / "dask")
+            cluster = DaskCluster(config.dask, config.jobs, labels, config.label.threads, config.folder / "dask")
         with cluster:
             yield Dispatch(pool, OnDask(cluster, interrupted), remote)
     else:
@@ -66,17 +66,17 @@ class Dispatch:
 
 @dataclass(frozen=True)
 class InJobs:
-    """Slurm jobs, alone or as elements of an array, with their own time limit instead of ours."""
+    """Jobs of Slurm, PBS or SGE, alone or as elements of an array, with their own time limit instead of ours."""
 
-    queue: SlurmQueue
+    queue: JobQueue
     interrupted: threading.Event
     running: Mapping[str, int]  # jobs at a time, by calculator
 
     def submit_together(self, works: Sequence[tuple[Work, Path]], folder: Path) -> dict[str, str]:
         """As job arrays, which `label` then attaches to by key."""
         try:
-            return self.queue.submit_together(works, folder, self.running) if self.queue.options.arrays else {}
-        except SlurmError:
+            return self.queue.submit_together(works, folder, self.running) if self.queue.arrays else {}
+        except SchedulerError:
             return {}
 
     def label(self, work: Work, folder: Path, timeout_s: float, on_event: Progress | None = None) -> Label:
@@ -85,7 +85,7 @@ class InJobs:
             return self.queue.label(work, folder, on_event, self.interrupted)
         except Detached as left:
             raise Interrupted from left
-        except SlurmError as error:
+        except SchedulerError as error:
             failure = Failure(kind=FailureKind.TRANSIENT, reason=str(error), stage=QUEUED)
             fidelity = find(work.calculator).fidelity
             return Label(key=label_key(work), fidelity=fidelity, failure=failure, folder=str(folder))

@@ -64,7 +64,7 @@ class Found:
 
     def jobs(self) -> str:
         """What it has in a scheduler's queue, in words; "" if it sends nothing there or nothing is left."""
-        if self.stored.get("label", {}).get("scheduler") != "slurm":
+        if self.stored.get("label", {}).get("scheduler", "local") in ("local", "dask"):
             return ""
         from flows.jobs import describe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.ledger import Ledger
-from calculators import slurm_jobs
-from calculators.slurm import SlurmError
+from calculators.job_queue import candidates, look
+from calculators.schedulers import SCHEDULERS, Scheduler, SchedulerError
 from flows.config import Config
 
 
@@ -28,24 +28,24 @@ def queued_jobs(config: Config, ledger: Ledger) -> list[Job]:
     """Jobs of pending labels that the queue knows; none where the campaign sends none.
 
     Raises:
-        SlurmError: the queue cannot be read, so nobody knows.
+        SchedulerError: the queue cannot be read, so nobody knows.
     """
     asked = _pending(config, ledger)
     if not asked:
         return []
     folder = config.folder / "labels"
-    candidates = {key: slurm_jobs.candidates(key, folder / key) for key in asked}
-    queue = slurm_jobs.look()
-    if not queue.readable:
-        raise SlurmError("squeue fails")
-    found = {key: queue.find(jobs) for key, jobs in candidates.items()}
+    queue = look(Scheduler(config.label.scheduler))
+    if queue.trouble:
+        raise SchedulerError(queue.trouble)
+    found = {key: queue.find(candidates(key, folder / key)) for key in asked}
     return [Job(key, job.id, state.value, *asked[key]) for key, (state, job) in found.items() if job is not None]
 
 
 def cancel_jobs(config: Config, ledger: Ledger) -> list[Job]:
     """Cancel them all; returns those that were there."""
     jobs = queued_jobs(config, ledger)
-    slurm_jobs.cancel([job.id for job in jobs])
+    if jobs:
+        Scheduler(config.label.scheduler).cancel([job.id for job in jobs])
     return jobs
 
 
@@ -53,7 +53,7 @@ def describe(config: Config, ledger: Ledger) -> str:
     """One line for people: how many jobs are in the queue and which; "" if there is none."""
     try:
         jobs = queued_jobs(config, ledger)
-    except SlurmError as error:
+    except SchedulerError as error:
         last = {job.proposal: job.id for job in ledger.jobs(config.campaign.name, "pending")}
         known = f": {', '.join(last.values())} by the ledger" if last else ""
         return f"the queue cannot be read ({error}); jobs may be in it{known}"
@@ -67,7 +67,7 @@ def _pending(config: Config, ledger: Ledger) -> dict[str, tuple[str, str]]:
 
     That is what it asked for, which may wait in a job array without an attempt, and what fallbacks have begun.
     """
-    if config.label.scheduler != "slurm":
+    if config.label.scheduler not in SCHEDULERS:
         return {}
     rows = {row.id: row for row in ledger.proposals(config.campaign.name, state="pending")}
     asked = {row.label_key: (row.calculator, row.formula) for row in rows.values()}

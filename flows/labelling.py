@@ -10,9 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from agent.ledger import Ledger, SentJob
 from agent.schema import ProposalRow
+from calculators.jobs import QUEUED, SCHEDULERS
 from calculators.label import FailureKind, Label, Work
 from calculators.pipeline import finished
-from calculators.slurm import QUEUED
 from flows.config import LabelSection
 from flows.places import Interrupted, Places
 from flows.room import check_room
@@ -132,8 +132,8 @@ class Labeller:
             self.interrupted.wait(self.config.backoff_s * 2 ** (failed - 1))
 
     def _is_local(self, calculator: str) -> bool:
-        """Computed by a worker of this driver, and so lost with it; a Slurm job goes on."""
-        return self.config.scheduler != "slurm" or calculator not in self.config.calculators
+        """Computed by a worker of this driver, and so lost with it; a scheduler's job goes on."""
+        return self.config.scheduler not in SCHEDULERS or calculator not in self.config.calculators
 
     @staticmethod
     def _start_over(folder: Path, key: str, lost: int) -> None:

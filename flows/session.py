@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from agent.ledger import Ledger
-from calculators.slurm import SlurmError
+from calculators.jobs import SchedulerError
 from flows import tables
 from flows.changes import check_changes
 from flows.errors import Paused, UserError, as_user_error
@@ -132,7 +132,7 @@ def cancel_campaign(config: Config, reason: str, console: Console) -> None:
     with driver_lock(config.folder):
         ledger = Ledger.open(ledger_target(config.ledger.url, config.folder))
         try:
-            with as_user_error((SlurmError,)):
+            with as_user_error((SchedulerError,)):
                 jobs = cancel_jobs(config, ledger)
             ledger.close_lost_attempts(config.campaign.name)
             ledger.set_campaign_state(config.campaign.name, "cancelled", reason)

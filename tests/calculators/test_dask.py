@@ -15,8 +15,8 @@ import pytest
 from ase.build import bulk
 
 from calculators.dask_cluster import DaskCluster, DaskOptions
+from calculators.jobs import Detached, JobOptions
 from calculators.label import FailureKind, Label, Structure, Work
-from calculators.slurm import Detached, SlurmOptions
 from tests.flows.sleepers import DEAR
 from tests.slurm_node import needs_slurm, slurm_node
 
@@ -37,7 +37,7 @@ def label_all(cluster: DaskCluster, folder: Path, works: list[Work]) -> list[Lab
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     folder = tmp_path_factory.mktemp("dask")
-    with DaskCluster(DaskOptions(labels_per_worker=2), SlurmOptions(), labels=4, threads=1, folder=folder) as made:
+    with DaskCluster(DaskOptions(labels_per_worker=2), JobOptions(), labels=4, threads=1, folder=folder) as made:
         yield made
 
 
@@ -96,7 +96,7 @@ ASKED = {
 @pytest.mark.parametrize("scheduler", ASKED)
 def test_a_workers_job_asks_the_scheduler_in_its_own_words(scheduler: Any, tmp_path: Path) -> None:
     """dask-jobqueue writes the script without the scheduler being there; none but Slurm was ever submitted to."""
-    job = SlurmOptions(
+    job = JobOptions(
         time_minutes=26 * 60 + 5,
         memory_GB=6.0,
         cores=4,
@@ -116,7 +116,7 @@ def test_a_workers_job_asks_the_scheduler_in_its_own_words(scheduler: Any, tmp_p
 @needs_slurm
 def test_workers_in_slurm_jobs(tmp_path: Path) -> None:
     with slurm_node(tmp_path / "slurm"):
-        slurm = SlurmOptions(time_minutes=5, memory_GB=1.0)
+        slurm = JobOptions(time_minutes=5, memory_GB=1.0)
         options = DaskOptions(cluster="slurm", labels_per_worker=1)
         with DaskCluster(options, slurm, labels=2, threads=1, folder=tmp_path / "dask") as cluster:
             labels = label_all(cluster, tmp_path / "labels", [work(i, seconds=0.2) for i in range(8)])

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from cells import copper_with_vacancy
 
+from calculators.job_queue import Job, JobState, QueueWatch, job_name, saved_job
+from calculators.job_script import label_script
+from calculators.jobs import Detached, JobOptions, JobQueue, SchedulerError
 from calculators.label import FailureKind, Structure, Work
 from calculators.pipeline import label_key
-from calculators.slurm import Detached, JobState, SlurmError, SlurmOptions, SlurmQueue
-from calculators.slurm_jobs import Job, QueueWatch, job_name, saved_job
-from calculators.slurm_script import label_script
+from calculators.schedulers import Scheduler
 from tests.slurm_node import needs_slurm, slurm_node
+from tests.slurm_words import listed, submitted
 
 HERE = Path(__file__).parent
 
@@ -38,8 +40,8 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture
-def queue() -> SlurmQueue:
-    return SlurmQueue(SlurmOptions(time_minutes=5, memory_GB=2), poll_s=1)
+def queue() -> JobQueue:
+    return JobQueue("slurm", JobOptions(time_minutes=5, memory_GB=2), poll_s=1)
 
 
 def wait_until(condition, seconds: float = 90) -> None:
@@ -51,6 +53,7 @@ def wait_until(condition, seconds: float = 90) -> None:
 
 @needs_slurm
 def test_a_label_through_a_job(cluster, queue, tmp_path):
+    tmp_path = tmp_path / "a folder with blanks"
     events: list[dict] = []
     label = queue.label(work(**FAST), tmp_path, events.append)
     assert label.ok, label.failure
@@ -62,9 +65,9 @@ def test_a_label_through_a_job(cluster, queue, tmp_path):
 @needs_slurm
 def test_a_killed_driver_attaches_to_its_job(cluster, queue, tmp_path):
     script = (
-        "import sys; from calculators.label import Work; from calculators.slurm import *;"
+        "import sys; from calculators.label import Work; from calculators.jobs import *;"
         "work = Work.model_validate_json(sys.argv[1]);"
-        "SlurmQueue(SlurmOptions(time_minutes=5, memory_GB=2), 1).label(work, sys.argv[2])"
+        "JobQueue('slurm', JobOptions(time_minutes=5, memory_GB=2), 1).label(work, sys.argv[2])"
     )
     asked = work("Slow", **FAST)
     root = str(HERE.parents[1])
@@ -77,7 +80,7 @@ def test_a_killed_driver_attaches_to_its_job(cluster, queue, tmp_path):
     assert queue.submit_or_attach(asked, tmp_path) == job
     label = queue.label(asked, tmp_path)
     assert label.ok
-    assert label.provenance["slurm_job"] == saved_job(tmp_path).id == job  # one submission in all
+    assert label.provenance["job"] == saved_job(tmp_path).id == job  # one submission in all
 
 
 @needs_slurm
@@ -97,9 +100,9 @@ def test_two_campaigns_that_ask_for_one_label_have_a_job_each(tmp_path, monkeypa
     """The job of the one writes into its own folder: the other would wait for a result that never comes."""
     asked, mine, other = work(**FAST), tmp_path / "mine", tmp_path / "other"
     calls = scheduler_that_answers(
-        tmp_path, monkeypatch, squeue=f"5 N/A RUNNING {job_name(label_key(asked), other)}", sbatch="7"
+        tmp_path, monkeypatch, squeue=listed(5, "R", job_name(label_key(asked), other)), sbatch=submitted(7)
     )
-    queue = SlurmQueue()
+    queue = JobQueue()
     assert queue.submit_or_attach(asked, other) == "5"
     assert queue.submit_or_attach(asked, mine) == "7"
     assert calls().count("sbatch") == 1
@@ -128,7 +131,7 @@ def test_many_labels_are_one_array_and_each_is_found_by_its_key(cluster, queue, 
     assert (folder / "keys.txt").read_text().split() == [label_key(asked) for asked, _ in works]
     labels = [queue.label(*pair) for pair in works]
     assert all(label.ok for label in labels)
-    assert [label.provenance["slurm_job"] for label in labels] == [f"{array}_{index}" for index in range(3)]
+    assert [label.provenance["job"] for label in labels] == [f"{array}_{index}" for index in range(3)]
     assert queue.submit_together(works, tmp_path / "arrays") == {}  # all of it is done
 
 
@@ -149,13 +152,13 @@ def test_a_driver_killed_after_sbatch_attaches_to_the_whole_array(cluster, queue
     assert queue.label(*works[0]).ok
     again = queue.label(asked, folder)  # asked for again it gets a job of its own
     assert again.ok
-    assert "_" not in again.provenance["slurm_job"]
+    assert "_" not in again.provenance["job"]
 
 
 def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypatch):
     """What is written ahead names jobs that Slurm does not know: they are not mistaken for jobs."""
-    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch="7")
-    queue, works = SlurmQueue(), batch(tmp_path / "labels")
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch=submitted(7))
+    queue, works = JobQueue(), batch(tmp_path / "labels")
     for index, (_, folder) in enumerate(works):
         Job(name="array-killed", index=index).save(folder)
     assert list(queue.submit_together(works, tmp_path / "arrays").values()) == ["7_0", "7_1", "7_2"]
@@ -166,8 +169,8 @@ def test_a_driver_killed_before_sbatch_submits_the_array_once(tmp_path, monkeypa
 def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(tmp_path, monkeypatch):
     works = batch(tmp_path / "labels") + batch(tmp_path / "labels", "Good", 1)
     there = job_name(label_key(works[0][0]), works[0][1])
-    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"5 N/A PENDING {there}", sbatch="7")
-    queue = SlurmQueue(SlurmOptions(by_calculator={"plugins:Good": {"cores": 8}}))
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=listed(5, "PD", there), sbatch=submitted(7))
+    queue = JobQueue("slurm", JobOptions(by_calculator={"plugins:Good": {"cores": 8}}))
     jobs = queue.submit_together(works, tmp_path / "arrays", {"plugins:Slow": 2})
     assert jobs == dict(zip([label_key(asked) for asked, _ in works], ["5", "7_0", "7_1", "7_0"], strict=True))
     assert calls().count("sbatch") == 2
@@ -176,14 +179,14 @@ def test_an_array_holds_what_has_no_job_and_each_calculator_has_its_own_options(
     assert "--array=0-1%2" in scripts[2].read_text()
     assert "--cpus-per-task=1\n" in scripts[2].read_text()
     assert "--cpus-per-task=8\n" in scripts[1].read_text()
-    with pytest.raises(ValueError, match=r"slurm options of vasp: unknown setting 'core'; allowed: time_minutes"):
-        SlurmOptions(by_calculator={"vasp": {"core": 2}})
+    with pytest.raises(ValueError, match=r"jobs.by_calculator.vasp: unknown setting 'core'; allowed: time_minutes"):
+        JobOptions(by_calculator={"vasp": {"core": 2}})
 
 
 @needs_slurm
 @pytest.mark.slow
 def test_a_job_out_of_time_is_walltime_and_goes_on_from_the_last_band(cluster, tmp_path, monkeypatch):
-    short = SlurmQueue(SlurmOptions(time_minutes=1, memory_GB=2), poll_s=2)
+    short = JobQueue("slurm", JobOptions(time_minutes=1, memory_GB=2), poll_s=2)
     asked = work("Paced", **FAST)
     band = tmp_path / "hops"
     monkeypatch.setenv("PLUGIN_PACE_S", "2.5")
@@ -203,7 +206,7 @@ def test_a_job_out_of_time_is_walltime_and_goes_on_from_the_last_band(cluster, t
 @pytest.mark.slow
 def test_a_node_that_goes_down_is_transient(cluster, queue, tmp_path):
     asked = work("Hanging")
-    once = SlurmQueue(queue.options.model_copy(update={"extra": ["--no-requeue"]}), poll_s=1)
+    once = JobQueue("slurm", queue.options.model_copy(update={"extra": ["--no-requeue"]}), poll_s=1)
     once.submit_or_attach(asked, tmp_path)
     node_down_under(once, asked, tmp_path)
     wait_until(lambda: once.look(label_key(asked), tmp_path)[0] is JobState.GONE)
@@ -220,10 +223,10 @@ def test_slurm_requeues_what_a_node_lost_and_the_driver_notices_nothing(cluster,
     node_down_under(queue, asked, tmp_path)
     label = queue.label(asked, tmp_path)
     assert label.ok, label.failure
-    assert label.provenance["slurm_job"] == job  # requeued under the id it had
+    assert label.provenance["job"] == job  # requeued under the id it had
 
 
-def node_down_under(queue: SlurmQueue, asked: Work, folder: Path) -> None:
+def node_down_under(queue: JobQueue, asked: Work, folder: Path) -> None:
     """Take the node away from a running job, and let it come back (ReturnToService=2)."""
     wait_until(lambda: queue.look(label_key(asked), folder)[0] is JobState.RUNNING)
     node = subprocess.run(["sinfo", "-h", "-o", "%N"], capture_output=True, text=True, check=True).stdout.strip()
@@ -244,21 +247,23 @@ def scheduler_that_answers(folder: Path, monkeypatch, **answers: str):
 
 def test_the_script_says_what_was_asked_for(tmp_path):
     asked = {"partition": "gpu", "extra": ["--gpus=1"], "setup": ["module load x"]}
-    options = SlurmOptions(time_minutes=90, memory_GB=1.5, cores=4, **asked)
-    script = label_script(options, "k" * 32, tmp_path)
+    options = JobOptions(time_minutes=90, memory_GB=1.5, cores=4, **asked)
+    script = label_script(Scheduler("slurm"), options, "k" * 32, tmp_path)
     wanted = ["--time=90", "--mem=1536M", "--cpus-per-task=4", "--partition=gpu", "--gpus=1", "OMP_NUM_THREADS=4"]
     for option in wanted:
         assert option in script
-    assert script.index("module load x") < script.index("calculators.slurm")
+    assert script.index("module load x") < script.index("calculators.job_run")
 
 
 def test_all_waiting_labels_share_one_look_at_the_queue(tmp_path, monkeypatch):
     works = batch(tmp_path / "labels", n=20)
     there = "\n".join(
-        f"{number} N/A RUNNING {job_name(label_key(asked), folder)}" for number, (asked, folder) in enumerate(works)
+        listed(number, "R", job_name(label_key(asked), folder)) for number, (asked, folder) in enumerate(works)
     )
-    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=f"99 N/A RUNNING another job\n{there}", sbatch="7")
-    queue, leave, seen = SlurmQueue(poll_s=0.2), threading.Event(), []
+    calls = scheduler_that_answers(
+        tmp_path, monkeypatch, squeue=listed(99, "R", "another job") + "\n" + there, sbatch=submitted(7)
+    )
+    queue, leave, seen = JobQueue(poll_s=0.2), threading.Event(), []
     with ThreadPoolExecutor(len(works)) as threads:
         waiting = [threads.submit(queue.label, *pair, seen.append, leave) for pair in works]
         wait_until(lambda: calls().count("squeue") >= 4)
@@ -271,8 +276,8 @@ def test_all_waiting_labels_share_one_look_at_the_queue(tmp_path, monkeypatch):
 
 
 def test_a_look_from_before_a_submission_is_not_believed(tmp_path, monkeypatch):
-    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="1 N/A PENDING key")
-    watch = QueueWatch(every_s=60.0)
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue=listed(1, "PD", "key"))
+    watch = QueueWatch(Scheduler("slurm"), every_s=60.0)
     assert watch.now() is watch.since(0.0)
     assert calls().count("squeue") == 1
     watch.since(time.monotonic())
@@ -284,9 +289,9 @@ def test_a_queue_that_does_not_answer_is_unknown_and_nothing_is_submitted(tmp_pa
         (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/calls\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    queue = SlurmQueue()
+    queue = JobQueue()
     assert queue.look("k", tmp_path)[0] is JobState.UNKNOWN
-    with pytest.raises(SlurmError, match="cannot be read"):
+    with pytest.raises(SchedulerError, match="cannot be read"):
         queue.submit_or_attach(work(), tmp_path / "label")
     assert queue.collect(work(), tmp_path / "label") is None
     assert "sbatch" not in (tmp_path / "calls").read_text()
@@ -294,5 +299,5 @@ def test_a_queue_that_does_not_answer_is_unknown_and_nothing_is_submitted(tmp_pa
 
 def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SlurmError, match="no squeue on this machine"):
-        SlurmQueue().look("k", tmp_path)
+    with pytest.raises(SchedulerError, match="no squeue on this machine"):
+        JobQueue().look("k", tmp_path)

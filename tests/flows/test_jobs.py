@@ -16,10 +16,10 @@ from rich.console import Console
 from sqlalchemy import text
 
 from agent.ledger import Ledger, NewProposal
+from calculators.job_queue import saved_job
+from calculators.jobs import JobOptions, JobQueue
 from calculators.label import Structure, Work
 from calculators.pipeline import label_key
-from calculators.slurm import SlurmOptions, SlurmQueue
-from calculators.slurm_jobs import saved_job
 from flows import tables
 from flows.config import load_config
 from flows.engines import InJobs
@@ -29,6 +29,7 @@ from flows.looks import Status
 from flows.places import Interrupted, Places
 from flows.view import CampaignView
 from tests.flows.toy import write_toy
+from tests.slurm_words import listed
 
 
 @dataclass
@@ -41,7 +42,10 @@ class Scheduler:
         (self.folder / "queue").touch()
         (self.folder / "sent").touch()
         self._command("squeue", f"cat {self.folder}/queue")
-        self._command("sbatch", f"echo . >> {self.folder}/sent; echo $((11 + $(wc -l < {self.folder}/sent)))")
+        self._command(
+            "sbatch",
+            f"echo . >> {self.folder}/sent; echo Submitted batch job $((11 + $(wc -l < {self.folder}/sent)))",
+        )
 
     def _command(self, name: str, line: str) -> None:
         (self.folder / name).write_text(f"#!/bin/sh\n{line}\n")
@@ -86,7 +90,7 @@ def labeller(folder: Path, ledger: Ledger, arrays: bool = True) -> Labeller:
     """What a driver has; another one is what the next driver has."""
     config = load_config(write_toy(folder, extra="\n[slurm]\n"))
     interrupted = threading.Event()
-    queue = SlurmQueue(SlurmOptions(arrays=arrays), poll_s=0.01)
+    queue = JobQueue("slurm", JobOptions(arrays=arrays), poll_s=0.01)
     section = config.label.model_copy(update={"scheduler": "slurm"})
     places = Places({"emt": 3}, interrupted)
     engine = InJobs(queue, interrupted, {"emt": 3})
@@ -111,7 +115,7 @@ def test_an_array_is_in_the_ledger_when_it_is_submitted_and_when_it_is_found_aga
     ]
     assert [job.label_key for job in ledger.jobs("toy")] == [row.label_key for row in proposals]
     name = saved_job(tmp_path / "toy" / "labels" / proposals[0].label_key).name
-    scheduler.queues(*(f"12_{index} {index} PENDING {name}" for index in range(3)))
+    scheduler.queues(*(listed(f"12_{index}", "PD", name) for index in range(3)))
     forget_the_jobs(ledger)
     assert labeller(tmp_path, ledger).submit_together(proposals) == ["12_0", "12_1", "12_2"]
     assert pending(ledger) == ["12_0", "12_1", "12_2"]
@@ -129,7 +133,7 @@ def test_a_job_of_its_own_is_in_the_ledger_before_it_is_waited_for(scheduler, le
     follow(labeller(tmp_path, ledger, arrays=False), first.id)
     assert pending(ledger) == ["12"]
     name = saved_job(tmp_path / "toy" / "labels" / first.label_key).name
-    scheduler.queues(f"12 N/A RUNNING {name}")
+    scheduler.queues(listed(12, "R", name))
     forget_the_jobs(ledger)
     follow(labeller(tmp_path, ledger, arrays=False), first.id)
     assert pending(ledger) == ["12"]

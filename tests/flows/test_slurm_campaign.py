@@ -45,9 +45,9 @@ def test_jobs_outlive_the_driver(cluster: Path, tmp_path: Path) -> None:
     ).stdout.splitlines()
     assert all("JobName=array-" in job for job in jobs)
     assert len(jobs) == len(labels), "a label was submitted twice"
-    assert len({label["provenance"]["slurm_job"] for label in labels}) == len(labels)
+    assert len({label["provenance"]["job"] for label in labels}) == len(labels)
     noted = noted_jobs(ledger)
-    assert set(noted) <= {label["provenance"]["slurm_job"] for label in labels}
+    assert set(noted) <= {label["provenance"]["job"] for label in labels}
     assert noted, "no job is in the ledger"
 
 

@@ -1,43 +1,30 @@
-"""Labels as Slurm jobs that outlive the driver.
+"""Labels as a scheduler's jobs that outlive the driver: Slurm, PBS, Grid Engine.
 
-`SlurmQueue.label` looks first for the result file, then for the label's job in the queue (`calculators.slurm_jobs`),
-and only then submits. So nothing is submitted twice, whenever the driver was killed. `submit_together` does the same
-for many labels at once, as one job array. The job computes with `label_work`, whose label.json appears by atomic
-rename; killed by the time limit and submitted again, it goes on from its last band.
-
-Written against sbatch, squeue, scontrol and scancel directly, with their parsable output formats: what was tried
-instead, and what each library lacks, stands in docs/slurm-vasp.md.
+`JobQueue.label` looks first for the result file, then for the label's job in the queue (`calculators.job_queue`), and
+only then submits. So nothing is submitted twice, whenever the driver was killed. `submit_together` does the same for
+many labels at once, as one job array. The job computes with `label_work`, whose label.json appears by atomic rename;
+out of time and submitted again, it goes on from its last band.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from calculators import registry
+from calculators.job_queue import Job, JobState, Queue, QueueWatch, array_name, candidates, job_name, saved_job
+from calculators.job_run import OUT_OF_TIME, prepare
+from calculators.job_script import JobOptions, array_script, label_script
 from calculators.label import Failure, FailureKind, Label, Work
 from calculators.pipeline import finished, label_key
-from calculators.slurm_jobs import (
-    ENDINGS,
-    Job,
-    JobState,
-    QueueWatch,
-    SlurmError,
-    array_name,
-    candidates,
-    job_name,
-    record,
-    saved_job,
-    slurm,
-)
-from calculators.slurm_script import SlurmOptions, array_script, label_script
-from calculators.storage import read_label, write_json, write_text
+from calculators.schedulers import SCHEDULERS, Scheduler, SchedulerError
+from calculators.storage import read_label, write_text
 
-__all__ = ["Detached", "JobState", "SlurmError", "SlurmOptions", "SlurmQueue"]
+__all__ = ["SCHEDULERS", "Detached", "JobOptions", "JobQueue", "JobState", "SchedulerError"]
 
 #: A shared file system may show a finished job's files late (s).
 GRACE_S = 10.0
@@ -47,24 +34,41 @@ ARRAY_SIZE = 1000
 #: Stage of the event that says which job computes a label, and whether it waits or runs.
 QUEUED = "queue"
 
-UNREADABLE = "the queue cannot be read (squeue fails); nothing was submitted"
+#: How a scheduler says that a job ended without a result, and what that means for the label.
+ENDINGS = {
+    "TIMEOUT": (FailureKind.WALLTIME, "the job ran out of its time limit; resubmitted it goes on"),
+    "DEADLINE": (FailureKind.WALLTIME, "the job ran into its deadline"),
+    "CANCELLED": (FailureKind.TRANSIENT, "the job was cancelled from outside"),
+    "NODE_FAIL": (FailureKind.TRANSIENT, "the node failed"),
+    "BOOT_FAIL": (FailureKind.TRANSIENT, "the node failed to start"),
+    "PREEMPTED": (FailureKind.TRANSIENT, "the job was preempted"),
+    "OUT_OF_MEMORY": (FailureKind.TRANSIENT, "the job ran out of memory: raise memory_GB"),
+    JobState.STUCK: (FailureKind.TRANSIENT, "the scheduler could not start the job (error state); it was deleted"),
+}
 
 
 class Detached(Exception):
     """The driver leaves while the job runs on; asked for again, the label is found by its key."""
 
 
-class SlurmQueue:
+class JobQueue:
     """Submits, finds again, follows and cancels label jobs.
 
     Args:
+        scheduler: "slurm", "pbs" or "sge".
         options: what every job asks for.
         poll_s: seconds between looks at the queue while waiting, which all the labels of this driver share.
     """
 
-    def __init__(self, options: SlurmOptions | None = None, poll_s: float = 30.0) -> None:
-        self.options, self.poll_s = options or SlurmOptions(), poll_s
-        self._watch = QueueWatch(poll_s)
+    def __init__(self, scheduler: str = "slurm", options: JobOptions | None = None, poll_s: float = 30.0) -> None:
+        self.scheduler, self.options, self.poll_s = Scheduler(scheduler), options or JobOptions(), poll_s
+        self._watch = QueueWatch(self.scheduler, poll_s)
+        self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+    @property
+    def arrays(self) -> bool:
+        """Whether many labels become one job array."""
+        return self.options.arrays and self.scheduler.arrays
 
     # -- in
 
@@ -72,23 +76,32 @@ class SlurmQueue:
         """Make sure that a job for this work is in the queue; returns its id ("12", or "12_3" in an array).
 
         Raises:
-            SlurmError: sbatch refused it, or the queue cannot be read (then nothing is submitted).
+            SchedulerError: it was refused, or the queue cannot be read (then nothing is submitted).
         """
         return self._submit_or_attach(work, Path(folder).resolve())[1].id
 
     def _submit_or_attach(self, work: Work, folder: Path) -> tuple[JobState, Job]:
         key = label_key(work)
-        state, job = self._find(key, folder, time.monotonic())
-        if state is JobState.UNKNOWN:
-            raise SlurmError(UNREADABLE)
-        if job is None:
-            write_json(folder / "request.json", work)
-            name = job_name(key, folder)
-            write_text(folder / "job.sh", label_script(self.options.of(work.calculator), name, folder))
-            Job(name=name).save(folder)
-            state, job = JobState.WAITING, Job(name=name, id=_submit(folder / "job.sh"))
-        job.save(folder)
+        with self._locks[folder]:  # two that ask for one label at once get one job
+            state, job = self._readable().find(candidates(key, folder))
+            if state is JobState.STUCK and job is not None:
+                self.scheduler.cancel([job.id])
+                job = None
+            if job is None:
+                prepare(work, folder)
+                name = job_name(key, folder)
+                options = self.options.of(work.calculator)
+                write_text(folder / "job.sh", label_script(self.scheduler, options, name, folder))
+                Job(name=name).save(folder)
+                state, job = JobState.WAITING, Job(name=name, id=self.scheduler.submit(folder / "job.sh"))
+            job.save(folder)
         return state, job
+
+    def _readable(self) -> Queue:
+        queue = self._watch.now()
+        if queue.trouble:
+            raise SchedulerError(f"the queue cannot be read ({queue.trouble}); nothing was submitted")
+        return queue
 
     def submit_together(
         self, works: Sequence[tuple[Work, Path]], folder: str | Path, running: Mapping[str, int] | None = None
@@ -99,21 +112,19 @@ class SlurmQueue:
         in `folder`) before it is submitted: killed in between, the next call finds all of it again or none.
 
         Args:
-            running: how many may run at once, by calculator; the others as many as Slurm lets.
+            running: how many may run at once, by calculator; the others as many as the scheduler lets.
 
         Returns:
             id of each label's job by the label's key, submitted now or found in the queue.
 
         Raises:
-            SlurmError: as `submit_or_attach`.
+            SchedulerError: as `submit_or_attach`.
         """
-        asked = [(work, Path(place).resolve()) for work, place in works]
-        asked = [(work, place) for work, place in asked if finished(place, label_key(work)) is None]
+        by_folder = {Path(place).resolve(): work for work, place in works}  # asked for twice, computed once
+        asked = [(work, place) for place, work in by_folder.items() if finished(place, label_key(work)) is None]
         if not asked:
             return {}
-        queue = self._watch.now()
-        if not queue.readable:
-            raise SlurmError(UNREADABLE)
+        queue = self._readable()
         found = [(*pair, queue.find(candidates(label_key(pair[0]), pair[1]))[1]) for pair in asked]
         ids = {label_key(work): job.id for work, _, job in found if job is not None}
         missing = [(work, place) for work, place, job in found if job is None]
@@ -129,12 +140,13 @@ class SlurmQueue:
         name = array_name(place for _, place in works)
         options = self.options.of(works[0][0].calculator)
         for index, (work, place) in enumerate(works):
-            write_json(place / "request.json", work)
+            prepare(work, place)
             Job(name=name, index=index).save(place)
         write_text(folder / name / "folders.txt", "".join(f"{place}\n" for _, place in works))
         write_text(folder / name / "keys.txt", "".join(f"{key}\n" for key in keys))
-        write_text(folder / name / "job.sh", array_script(options, name, folder / name, len(works), running))
-        array = _submit(folder / name / "job.sh")
+        script = array_script(self.scheduler, options, name, folder / name, len(works), running)
+        write_text(folder / name / "job.sh", script)
+        array = self.scheduler.submit(folder / name / "job.sh")
         ids = [f"{array}_{index}" for index in range(len(works))]
         for index, (_, place) in enumerate(works):
             Job(name=name, index=index, id=ids[index]).save(place)
@@ -164,11 +176,16 @@ class SlurmQueue:
         label = read_label(folder, key)
         if label is not None and label.ok:
             return label, JobState.GONE
-        state, _ = self._find(key, folder, since_s)
+        state, found = self._find(key, folder, since_s)
+        if state is JobState.STUCK and found is not None:
+            self.scheduler.cancel([found.id])
+            return _without_result(work, key, folder, JobState.STUCK), JobState.GONE
         if state is not JobState.GONE or label is not None:
             return (label if state is JobState.GONE else None), state
+        if (folder / OUT_OF_TIME).exists():
+            return _without_result(work, key, folder, "TIMEOUT"), state
         job = saved_job(folder)
-        ended = record(job.id if job is not None else "").get("JobState", "")
+        ended = self.scheduler.ending(job.id if job is not None else "")
         until = time.monotonic() + GRACE_S
         while time.monotonic() < until and ended in ("COMPLETED", ""):
             time.sleep(0.5)
@@ -210,38 +227,24 @@ class SlurmQueue:
         """Cancel the job of this work, if there is one."""
         _, job_id = self.look(label_key(work), folder)
         if job_id:
-            slurm(["scancel", job_id])
-
-
-def _submit(script: Path) -> str:
-    done = slurm(["sbatch", "--parsable", str(script)])
-    if done.returncode:
-        raise SlurmError(" ".join(done.stderr.split()) or "sbatch failed without a word")
-    return done.stdout.strip().split(";")[0]
+            self.scheduler.cancel([job_id])
 
 
 def _without_result(work: Work, key: str, folder: Path, ended: str) -> Label:
-    kind, reason = ENDINGS.get(ended, (FailureKind.TRANSIENT, f"the job ended ({ended or 'no record left'})"))
-    try:
-        lines = (folder / "job.out").read_text(errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        lines = []
-    words = f": {lines[-1][-200:]}" if lines and ended not in ENDINGS else ""
+    unknown = FailureKind.TRANSIENT, f"the job ended without a result ({ended or 'the scheduler does not say how'})"
+    kind, reason = ENDINGS.get(ended, unknown)
+    words = "" if ended in ENDINGS else _last_words(folder / "job.out") or _last_words(folder / "scheduler.out")
     return Label(
         key=key,
         fidelity=registry.find(work.calculator).fidelity,
-        failure=Failure(kind=kind, reason=reason + words, stage="job"),
+        failure=Failure(kind=kind, reason=f"{reason}: {words}" if words else reason, stage="job"),
         folder=str(folder),
     )
 
 
-def run_job(folder: Path) -> None:
-    """What the job itself does: compute the label that `request.json` asks for."""
-    from calculators.pipeline import label_work
-
-    work = Work.model_validate_json((folder / "request.json").read_text())
-    label_work(work, folder, lambda event: print(event, flush=True))
-
-
-if __name__ == "__main__":
-    run_job(Path(sys.argv[1]))
+def _last_words(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1][-200:] if lines else ""
