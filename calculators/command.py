@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,12 @@ from ase import Atoms
 from ase.build import make_supercell
 
 from calculators import registry
-from calculators.failures import classify
 from calculators.label import FailureKind, Label, Structure, Work
 from calculators.labeller import Labeller, NebLabeller
-from calculators.neb_label import label_end_points, vacancy
-from calculators.pipeline import PROTOCOL, finished, label_work, provenance, start_folder
+from calculators.neb_label import vacancy
+from calculators.path_work import PathEnd, label_path_work
+from calculators.pipeline import label_work
 from calculators.relax import Progress, silent
-from calculators.storage import write_label
 from calculators.structures import read_structure, split
 from calculators.supervisor import WorkerPool
 
@@ -90,6 +88,7 @@ def label_path(
     band: Sequence[str | Path] = (),
     settings: dict[str, Any] | None = None,
     progress: Progress = silent,
+    limit_s: float | None = None,
 ) -> Label:
     """Barrier between two states (`ionloop label --initial A --final B [--images N | --band FILES] ...`).
 
@@ -97,6 +96,7 @@ def label_path(
 
     Args:
         band: files of the interior images, in order; by default they are interpolated.
+        limit_s: as in `label_structure`.
 
     Raises:
         FileNotFoundError, ValueError: unreadable or senseless input, in one line.
@@ -109,35 +109,19 @@ def label_path(
     given = dict(settings or {})
     if interior and given.setdefault("images", len(interior)) != len(interior):
         raise ValueError(f"--images says {given['images']}, but {len(interior)} band files are given")
-    moved = str(start.symbols[_moved_atom(start, end)])
     work = Work(
         structure=Structure.from_atoms(start),
-        ion=moved,
+        ion=str(start.symbols[_moved_atom(start, end)]),
         calculator=calculator,
         settings=labeller.settings(given),
         name=f"{Path(initial).stem} to {Path(final).stem}",
     )
-    versions = {
-        "protocol": PROTOCOL,
-        "final": Structure.from_atoms(end).model_dump_json(),
-    } | labeller.versions()
-    key, folder = work.key(versions), Path(out)
-    check_writable(folder)
-    done = finished(folder, key)
-    if done is not None:
-        return done
-    clock = time.perf_counter()
-    start_folder(folder, work, key, of=lambda marked: marked.key(versions))
-    run = labeller.run(work.settings, folder, progress)
-    label = Label(key=key, fidelity=labeller.fidelity, folder=str(folder), provenance=provenance(work))
-    try:
-        label_end_points(start, end, run, label, interior or None)
-    except Exception as error:  # noqa: BLE001 - whatever a calculator raises becomes a failure with a kind
-        label.failure = classify(error, run.stage)
-    label.force_calls = run.force_calls
-    label.seconds = run.seconds | {"total": round(time.perf_counter() - clock, 3)}
-    write_label(folder, label)
-    return label
+    to = PathEnd(final=Structure.from_atoms(end), band=[Structure.from_atoms(image) for image in interior])
+    check_writable(Path(out))
+    if limit_s is None:
+        return label_path_work(work, to, out, progress)
+    with WorkerPool(threads=os.cpu_count() or 1) as pool:
+        return pool.label(work, out, limit_s, progress, to)
 
 
 def check_writable(folder: Path) -> None:

@@ -56,6 +56,10 @@ class Labeller(ABC):
         """Versions that are part of the content address; nothing heavy is imported for it."""
         return {package: distribution_version(package) for package in self.packages}
 
+    def reported(self, folder: Path) -> dict[str, str]:
+        """Versions that only the output of a run in the label's folder tells: recorded, not part of the address."""
+        return {}
+
     def unavailable(self) -> str | None:
         """Why it cannot run here, in one line with what to do; None if it can."""
         missing = [package for package in self.packages if distribution_version(package) == "missing"]

@@ -89,6 +89,7 @@ def label_work(work: Work, folder: str | Path, progress: Progress | None = None)
     except BaseException as error:  # noqa: BLE001 - whatever a calculator raises becomes a failure with a kind
         label.value_eV, label.failure = None, classify(error, "")
     label.seconds["total"] = round(time.perf_counter() - start, 3)
+    label.provenance["versions"] |= labeller.reported(folder)
     try:
         write_label(folder, label)
     except OSError as error:  # the value may be there, but nothing durable says so

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from calculators import registry
 from calculators.label import Failure, FailureKind, Label, Work
+from calculators.path_work import PathEnd, path_key
 from calculators.pipeline import finished, label_key
 from calculators.worker import OUT_OF_MEMORY
 
@@ -144,6 +145,7 @@ class WorkerPool:
         folder: str | Path,
         timeout_s: float = float("inf"),
         on_event: Event | None = None,
+        to: PathEnd | None = None,
     ) -> Label:
         """Compute a label in a worker, waiting for a free one if need be.
 
@@ -151,10 +153,12 @@ class WorkerPool:
         or lack of memory in `transient`; either way the worker is replaced and what the folder holds is kept
         for the next try. The limit counts from the start of the computation, not from the call.
 
+        `to`: a path to this state is asked for, instead of what hops in the structure.
+
         Raises:
             ValueError: unknown calculator or settings.
         """
-        key = label_key(work)
+        key = label_key(work) if to is None else path_key(work, to)
         done = finished(Path(folder), key)
         if done is not None:
             return done
@@ -165,7 +169,7 @@ class WorkerPool:
         try:
             worker = worker or Worker(self.threads, self.memory_gb)
             self._busy.add(worker)
-            message = self._ask(worker, work, folder, start + timeout_s, on_event)
+            message = self._ask(worker, _request(work, folder, to), start + timeout_s, on_event)
         except TimeoutError:
             reason = f"no label after {timeout_s:g} s; it goes on from the last band if tried again"
             return self._failed(work, key, folder, FailureKind.WALLTIME, reason, start)
@@ -190,9 +194,9 @@ class WorkerPool:
                 self._places.put(None)
 
     def _ask(
-        self, worker: Worker, work: Work, folder: str | Path, deadline: float, on_event: Event | None
+        self, worker: Worker, request: dict[str, Any], deadline: float, on_event: Event | None
     ) -> dict[str, Any] | None:
-        worker.send({"work": work.model_dump(mode="json"), "folder": str(folder)})
+        worker.send(request)
         while (message := worker.receive(deadline)) is not None and "event" in message:
             if on_event is not None:
                 on_event(message["event"])
@@ -233,3 +237,8 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _request(work: Work, folder: str | Path, to: PathEnd | None) -> dict[str, Any]:
+    end = {} if to is None else {"to": to.model_dump(mode="json")}
+    return {"work": work.model_dump(mode="json"), "folder": str(folder)} | end

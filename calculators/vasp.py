@@ -137,17 +137,20 @@ class PresetVasp(Vasp):
         directory: where to run; kept.
         preset: a name of `PRESETS`.
         incar: further tags, which win.
+        version: the version that has to run, as far as it is given ("6.4"); any if empty.
 
     Raises:
         FileNotFoundError: no POTCAR files or no executable; the message says what to set.
     """
 
-    def __init__(self, directory: str | Path, preset: str = "cgformer", incar: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, directory: str | Path, preset: str = "cgformer", incar: dict[str, Any] | None = None, version: str = ""
+    ) -> None:
         problem = missing()
         if problem:
             raise FileNotFoundError(problem)
         preset_of(preset)
-        self.preset, self.extra = preset, dict(incar or {})
+        self.preset, self.extra, self.stated = preset, dict(incar or {}), version
         super().__init__(
             directory=str(directory),
             command=f"{shlex.quote(sys.executable)} -m calculators.vasp_run",
@@ -168,6 +171,21 @@ class PresetVasp(Vasp):
             super().calculate(atoms, properties, system_changes)
         except ASECalculationFailed as error:
             raise vasp_failure(str(error)) from error
+        check_version(self.stated, Path(self.directory))
+
+
+def versions_reported(folder: Path) -> list[str]:
+    """Versions of VASP that the OUTCAR files in and below this folder name: it says so nowhere before a run."""
+    runs = sorted({path.parent for path in folder.rglob("OUTCAR")})
+    return sorted({found for run in runs if (found := Vasp(directory=str(run)).read_version()) is not None})
+
+
+def check_version(stated: str, folder: Path) -> None:
+    """Raises CalculationFailed if another VASP ran in this folder than the one that the label's address names."""
+    for found in versions_reported(folder):
+        if stated and not f"{found}.".startswith(f"{stated}."):
+            reason = f"VASP {found} ran, but options.version says {stated}: load that one, or state {found}"
+            raise CalculationFailed(FailureKind.TRANSIENT, reason, "vasp")
 
 
 def vasp_failure(report: str) -> CalculationFailed:
@@ -197,6 +215,8 @@ def ase_arguments(atoms: Atoms, preset: str, extra: dict[str, Any] | None = None
     return arguments | {"kpts": k_points(atoms, preset), "gamma": preset_of(preset).gamma}
 
 
-def make_vasp(directory: Path, preset: str = "cgformer", incar: dict[str, Any] | None = None) -> PresetVasp:
+def make_vasp(
+    directory: Path, preset: str = "cgformer", incar: dict[str, Any] | None = None, version: str = ""
+) -> PresetVasp:
     """The factory that the registry knows as `vasp`: one calculator, one directory."""
-    return PresetVasp(directory, preset, incar)
+    return PresetVasp(directory, preset, incar, version)

@@ -39,6 +39,12 @@ class VaspLabeller(NebLabeller):
         preset_of(complete["options"]["preset"])
         return complete
 
+    def reported(self, folder: Path) -> dict[str, str]:
+        from calculators.vasp import versions_reported
+
+        found = versions_reported(folder)
+        return {"vasp": ", ".join(found)} if found else {}
+
     def unavailable(self) -> str | None:
         from calculators.vasp import missing
 
@@ -58,7 +64,7 @@ class NativeRun(BarrierRun):
     """A barrier run that hands the band to VASP."""
 
     def band(self, initial: Atoms, final: Atoms, folder: Path) -> Band:
-        from calculators.vasp import vasp_failure
+        from calculators.vasp import check_version, vasp_failure
         from calculators.vasp_neb import all_steps, run_native
 
         settings, options = self.settings, self.settings.options
@@ -75,6 +81,7 @@ class NativeRun(BarrierRun):
                 done = run_native(folder / "vasp", images, preset, tags | {"IMAGES": settings.images} | given)
             except RuntimeError as error:
                 raise vasp_failure(str(error)) from error
+            check_version(options.get("version", ""), folder / "vasp")
         write_images(band_file, done)
         if (record := self.record(BAND)) is not forget:
             record(all_steps(folder / "vasp"))

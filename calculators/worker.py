@@ -1,7 +1,7 @@
 """A worker process: `python -m calculators.worker` reads works as JSON lines and answers with events and
 labels.
 
-Requests on standard input:   {"work": {...}, "folder": "..."}
+Requests on standard input:   {"work": {...}, "folder": "..."}, with "to": {...} for a path to a given state
 Answers on its first output:  {"event": {...}} any number of times, then {"label": {...}} or {"error": "..."}
 
 The worker ends by itself when its parent has gone (a driver killed with SIGKILL leaves no orphan) or when it
@@ -49,17 +49,24 @@ def watch(parent: int, memory_gb: float) -> None:
 def serve(requests: IO[str], answers: IO[str]) -> None:
     """Answer requests until the input ends."""
     from calculators.label import Work
+    from calculators.path_work import PathEnd, label_path_work
     from calculators.pipeline import label_work
 
     def send(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    def report(event: dict[str, Any]) -> None:
+        send({"event": event})
+
     for line in requests:
         request = json.loads(line)
         try:
             work = Work.model_validate(request["work"])
-            label = label_work(work, request["folder"], lambda event: send({"event": event}))
+            if "to" in request:
+                label = label_path_work(work, PathEnd.model_validate(request["to"]), request["folder"], report)
+            else:
+                label = label_work(work, request["folder"], report)
         except ValueError as error:
             send({"error": str(error)})
         else:

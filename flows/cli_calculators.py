@@ -37,7 +37,7 @@ def label(
     options: Annotated[Optional[str], typer.Option(help="The calculator's options, as JSON.")] = None,  # noqa: UP045
     time_limit: Annotated[
         float,
-        typer.Option(min=0, help="Minutes for STRUCTURE, which has a process of its own. Once more, and it goes on."),
+        typer.Option(min=0, help="Minutes for the computation, which has a process of its own. Again: it goes on."),
     ] = math.inf,
     out: Annotated[Path, typer.Option(help="Folder for the label and its path.")] = Path("label"),
 ) -> None:
@@ -46,17 +46,20 @@ def label(
 
     given = {"images": images, "fmax_eV_per_A": fmax, "preset": preset, "rule": rule, "options": _json(options)}
     settings = {key: value for key, value in given.items() if value not in (None, {})}
+    limit_s = 60.0 * time_limit
     work: Callable[[Any], Any]
     if structure is not None and ion is not None and initial is None and final is None:
         what = structure
 
         def work(seen: Any) -> Any:
-            return label_structure(structure, ion, calculator, out, settings, seen, 60.0 * time_limit)
+            return label_structure(structure, ion, calculator, out, settings, seen, limit_s)
     elif initial is not None and final is not None and structure is None:
         what = initial
 
         def work(seen: Any) -> Any:
-            return label_path(initial, final, calculator, out, band=band or [], settings=settings, progress=seen)
+            return label_path(
+                initial, final, calculator, out, band=band or [], settings=settings, progress=seen, limit_s=limit_s
+            )
     else:
         raise UserError("label: give STRUCTURE with --ion, or --initial with --final")
     found = _with_progress(f"{what.name}: {calculator}", work)

@@ -3,6 +3,7 @@ none.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,12 +14,14 @@ from pathlib import Path
 import pytest
 from cells import copper_with_vacancy
 
-from calculators.job_queue import Job, JobState, QueueWatch, job_name, saved_job
+from calculators.job_queue import Job, JobState, QueueWatch, job_name, look, saved_job
+from calculators.job_run import run_job
 from calculators.job_script import label_script
 from calculators.jobs import Detached, JobOptions, JobQueue, SchedulerError
 from calculators.label import FailureKind, Structure, Work
 from calculators.pipeline import label_key
 from calculators.schedulers import Scheduler
+from calculators.storage import read_label
 from tests.slurm_node import needs_slurm, slurm_node
 from tests.slurm_words import listed, submitted
 
@@ -301,3 +304,53 @@ def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SchedulerError, match="no squeue on this machine"):
         JobQueue().look("k", tmp_path)
+
+
+def test_a_job_that_is_completing_does_not_hide_the_one_submitted_after_it(tmp_path, monkeypatch):
+    waiting, ending = listed(8, "PD", "key"), listed(7, "CG", "key")
+    for squeue in (f"{ending}\n{waiting}", f"{waiting}\n{ending}"):
+        scheduler_that_answers(tmp_path, monkeypatch, squeue=squeue)
+        assert look(Scheduler("slurm")).jobs == {("key", None): (JobState.WAITING, "8")}
+
+
+def test_one_label_asked_for_twice_is_one_element(tmp_path, monkeypatch):
+    """Two proposals may have one address; in one folder there is one job."""
+    scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch=submitted(7))
+    works = batch(tmp_path / "labels", n=2)
+    jobs = JobQueue().submit_together([works[0], works[1], works[0]], tmp_path / "arrays")
+    assert list(jobs.values()) == ["7_0", "7_1"]
+    (script,) = (tmp_path / "arrays").glob("*/job.sh")
+    assert "--array=0-1\n" in script.read_text()
+
+
+def test_a_job_that_sees_another_calculator_than_its_driver_says_which(tmp_path, monkeypatch):
+    scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch=submitted(7))
+    asked = work(**FAST)
+    queue = JobQueue()
+    queue.submit_or_attach(asked, tmp_path / "label")
+    request = tmp_path / "label" / "request.json"
+    mine = request.read_text()
+    request.write_text(mine.replace('"protocol": "', '"protocol": "9').replace(label_key(asked), "k" * 32))
+    run_job(tmp_path / "label")
+    written = read_label(tmp_path / "label")
+    assert (written.key, written.failure.kind) == ("k" * 32, FailureKind.TRANSIENT)
+    assert re.search(r"protocol \d+ here, 9\d+ in the driver.*jobs\.setup", written.failure.reason)
+    assert not (tmp_path / "label" / "band.extxyz").exists()
+    request.write_text(mine)
+    run_job(tmp_path / "label")
+    assert queue.collect(asked, tmp_path / "label").ok
+
+
+def test_two_threads_that_ask_for_one_label_get_one_job(tmp_path, monkeypatch):
+    calls = scheduler_that_answers(tmp_path, monkeypatch, squeue="", sbatch=submitted(7))
+    asked, folder = work(**FAST), tmp_path / "label"
+    name = job_name(label_key(asked), folder)
+    (tmp_path / "sbatch").write_text(
+        f"#!/bin/sh\necho sbatch >> {tmp_path}/calls\nsleep 0.5\n"
+        f"printf '#!/bin/sh\\necho \"{listed(7, 'PD', name)}\"\\n' > {tmp_path}/squeue\necho {submitted(7)}\n"
+    )
+    queue = JobQueue()
+    with ThreadPoolExecutor(2) as threads:
+        ids = list(threads.map(lambda _: queue.submit_or_attach(asked, folder), range(2)))
+    assert ids == ["7", "7"]
+    assert calls().count("sbatch") == 1

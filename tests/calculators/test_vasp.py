@@ -13,6 +13,7 @@ from ase.calculators.emt import EMT
 from cells import copper_with_vacancy, nasicon_ordering
 
 from calculators import vasp, vasp_neb
+from calculators.failures import CalculationFailed
 from calculators.frames import label_frames, read_frames
 from calculators.label import FailureKind, Structure, Work
 from calculators.neb import interpolated
@@ -220,6 +221,23 @@ def test_a_killed_native_band_goes_on_from_its_contcars(standin, monkeypatch):
         vasp_neb.read_band(folder, images[0], images[-1])
 
 
+def test_another_version_than_the_stated_one_is_no_label_of_it(standin):
+    initial, _ = end_points()
+    initial.calc = vasp.make_vasp(standin / "right", version="6.4")
+    initial.get_potential_energy()
+    assert vasp.versions_reported(standin) == ["6.4.2"]
+    initial.calc = vasp.make_vasp(standin / "wrong", version="6.3")
+    with pytest.raises(CalculationFailed, match=r"VASP 6\.4\.2 ran, but options\.version says 6\.3"):
+        initial.get_potential_energy()
+
+
+def test_a_stated_version_is_part_of_the_address():
+    plain, stated, other = (
+        label_key(copper("vasp", options=options)) for options in ({}, {"version": "6.4"}, {"version": "6.5"})
+    )
+    assert len({plain, stated, other}) == 3
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # two minutes alone; every step starts an interpreter
 @pytest.mark.parametrize("calculator", ["vasp", "vasp-native"])
@@ -227,6 +245,7 @@ def test_a_whole_label_through_the_stand_in(standin, calculator):
     label = label_work(copper(calculator, images=1), standin / "label")
     assert label.ok, label.failure
     assert label.fidelity == "vasp-neb"
+    assert label.provenance["versions"]["vasp"] == "6.4.2"
     assert 0.6 < label.value_eV < 0.9
     files = sorted((standin / "label" / "frames").glob("*.extxyz"))
     assert files[-1].stem.endswith("neb")

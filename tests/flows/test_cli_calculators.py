@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from ase.io import read
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -56,6 +57,12 @@ class Hanging(EMT):
 class Crashing(EMT):
     def calculate(self, *args, **words):
         os.abort()
+
+
+class NotANumber(EMT):
+    def calculate(self, *args, **words):
+        super().calculate(*args, **words)
+        self.results["energy"] = float("nan")
 """
 
 
@@ -82,6 +89,34 @@ def test_a_calculator_that_hangs_or_crashes_does_not_take_the_command_with_it(la
     assert "no label (transient): the worker was killed by signal 6" in crashed.output
 
 
+def test_between_two_states_the_same(label: Callable[..., Result]) -> None:
+    """`--initial A --final B` computes in a process of its own, as a structure does."""
+    full = bulk("Cu", cubic=True) * 2
+    full[1:].write("a.extxyz")
+    moved = full[1:]
+    moved.positions[0] = full.positions[0]
+    moved.write("b.extxyz")
+
+    def path(*words: str) -> Result:
+        return CliRunner().invoke(app, ["label", "--initial", "a.extxyz", "--final", "b.extxyz", *words])
+
+    hung = path("--calculator", "odd_plugins:Hanging", "--time-limit", "0.2", "--out", "hung")
+    assert (hung.exit_code, "no label (walltime): no label after 12 s" in hung.output) == (1, True), hung.output
+    crashed = path("--calculator", "odd_plugins:Crashing", "--out", "crashed")
+    assert (crashed.exit_code, "(transient): the worker was killed by signal 6" in crashed.output) == (1, True)
+    nan = path("--calculator", "odd_plugins:NotANumber", "--out", "nan")
+    assert nan.exit_code == 1
+    assert "no label (invalid): the calculator returned an energy or force that is no number" in nan.output
+    done = path("--calculator", "emt", "--images", "3", "--out", "done")
+    assert done.exit_code == 0, done.output
+    band = [word for number in range(3) for word in ("--band", f"{number}.extxyz")]
+    for number, image in enumerate(read("done/band.extxyz", "1:4")):
+        image.write(f"{number}.extxyz")
+    again = path("--calculator", "emt", *band, "--out", "again")
+    assert again.exit_code == 0, again.output
+    assert "3 band files" in str(path("--calculator", "emt", *band, "--images", "5", "--out", "x").exception)
+
+
 def test_a_calculator_in_the_working_directory_is_found_by_the_installed_command(tmp_path: Path) -> None:
     """Which, unlike `python -m`, does not look there by itself."""
     own = "from ase.calculators.emt import EMT\n\ndef mine():\n    return EMT()\n\nmine.fidelity = 'mine-neb'\n"
@@ -105,5 +140,6 @@ def test_rule_and_options_of_the_calculator_can_be_given(label: Callable[..., Re
     assert done.exit_code == 0, done.output
     settings = json.loads(Path("label/work.json").read_text())["settings"]
     assert (settings["rule"], settings["options"], settings["images"]) == ("all", {"asap_cutoff": True}, 3)
-    assert "rule = 'most'" in str(label(*quick, "--rule", "most", "--out", "x").exception)
+    refused = str(label(*quick, "--rule", "most", "--out", "x").exception)
+    assert "rule = 'most': allowed: bottleneck, all" in refused
     assert "options: no JSON" in str(label(*quick, "--options", "{", "--out", "x").exception)

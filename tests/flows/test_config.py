@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.changes import check_changes
 from flows.config import Config, ConfigError, load_config, parse_config
 from flows.example import example_config
 
@@ -58,3 +59,16 @@ def test_what_is_wrong_is_named_with_what_is_allowed(tmp_path: Path, text: str, 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ionloop init"):
         load_config(tmp_path / "none.toml")
+
+
+def test_a_campaign_from_before_there_were_other_schedulers_goes_on(tmp_path: Path) -> None:
+    text = "[campaign]\nname = 'a'\n[label]\nscheduler = 'slurm'\n[{}]\ncores = 4\n"
+    old, new = (load_config(written(tmp_path, text.format(section))) for section in ("slurm", "jobs"))
+    assert old == new
+    assert new.jobs.cores == 4
+    assert (
+        check_changes(
+            {"slurm": {"cores": 4}} | old.model_dump(mode="json", exclude={"jobs"}), new.model_dump(mode="json")
+        )
+        == []
+    )
