@@ -1,7 +1,8 @@
-"""Models on bond-valence barriers of substituted NASICON cells (benchmarks/data/nzsp_bvse.csv).
+"""Models on substituted NASICON cells: bond-valence barriers (nzsp_bvse.csv) or CHGNet energies (nzsp_chgnet.csv).
 
     python benchmarks/models_nasicon.py compare OUT --rows 1000 --folds 3 --epochs 20
     python benchmarks/models_nasicon.py compare OUT --models cgformer-nolayers,cgformer-none,released
+    python benchmarks/models_nasicon.py compare OUT --target formation_eV --rows 2000
     python benchmarks/models_nasicon.py uncertainty OUT --labels 100
 
 `compare` cross-validates CGformer, CGCNN and composition models on the same folds; all orderings of a composition are
@@ -41,14 +42,18 @@ NETWORKS |= {
     "cgformer-none": lambda: CGformer(CGformerConfig(spatial="none", edges=False)),
     "cgformer-hop": lambda: CGformer(CGformerConfig(spatial="hop")),
 }
-LABELS = Path(__file__).parent / "data" / "nzsp_bvse.csv"
+DATA = Path(__file__).parent / "data"
+FORMATION = "formation_eV"
 
 
 def load(rows: int, seed: int, target: str) -> tuple[HostGraphs, np.ndarray, np.ndarray]:
-    """Host graphs of randomly chosen labelled orderings, their barriers (eV), and the composition each belongs to."""
+    """Host graphs of randomly chosen labelled orderings, their targets (eV, or eV per atom), and the composition each
+    belongs to."""
     host = load_host("nzsp")
-    with LABELS.open() as file:
-        labels = {(row["composition"], int(row["ordering"])): float(row[target]) for row in csv.DictReader(file)}
+    formation = target == FORMATION
+    with (DATA / ("nzsp_chgnet.csv" if formation else "nzsp_bvse.csv")).open() as file:
+        column = "energy_eV_per_atom" if formation else target
+        labels = {(row["composition"], int(row["ordering"])): float(row[column]) for row in csv.DictReader(file)}
     compositions = {composition.key: composition for composition in build_space(host)}
     orderings = sorted({ordering for _, ordering in labels})
     numbers, y, groups = [], [], []
@@ -61,7 +66,19 @@ def load(rows: int, seed: int, target: str) -> tuple[HostGraphs, np.ndarray, np.
                 y.append(labels[name, ordering])
                 groups.append(place)
     chosen = np.random.default_rng(seed).permutation(len(y))[:rows]
-    return HostGraphs(host.sites(), np.array(numbers)[chosen]), np.array(y)[chosen], np.array(groups)[chosen]
+    decorations, values = np.array(numbers)[chosen], np.array(y)[chosen]
+    if formation:
+        values = values - element_references(decorations, values)
+    return HostGraphs(host.sites(), decorations), values, np.array(groups)[chosen]
+
+
+def element_references(numbers: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    """What a sum of one energy per element explains best of energies per atom (n,), by least squares."""
+    elements = np.unique(numbers[numbers > 0])
+    shares = np.stack([(numbers == element).sum(axis=1) for element in elements], axis=1) / (numbers > 0).sum(
+        axis=1, keepdims=True
+    )
+    return shares @ np.linalg.lstsq(shares, energies, rcond=None)[0]
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -143,7 +160,7 @@ def main() -> None:
         command.add_argument("out", type=Path)
         command.add_argument("--rows", type=int, default=1000)
         command.add_argument("--folds", type=int, default=3)
-        command.add_argument("--target", choices=["E_1D_eV", "E_2D_eV", "E_3D_eV"], default="E_3D_eV")
+        command.add_argument("--target", choices=["E_1D_eV", "E_2D_eV", "E_3D_eV", FORMATION], default="E_3D_eV")
         command.set_defaults(action=function)
         if function is compare:
             command.add_argument("--epochs", type=int, default=20)

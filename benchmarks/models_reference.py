@@ -21,6 +21,7 @@ import torch
 from ase import Atoms
 from sklearn.linear_model import HuberRegressor
 
+from models.alignn import ALIGNN
 from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
 from models.metrics import evaluate
@@ -32,7 +33,7 @@ from models.surrogates import CompositionForest, composition_features
 from models.training import Network, TrainConfig, Trainer, predict
 
 #: (file, target, unit, epochs, batch size): the same budget for every network
-DATA = {
+DATA: dict[str, tuple[str, str, str, int, int]] = {
     "phonons": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
     "phonons-short": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 40, 32),  # ablations
     "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 25, 16),
@@ -45,10 +46,12 @@ NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer-rbf-noedges": (lambda: CGformer(CGformerConfig(spatial="rbf", edges=False)), 2e-3),
     "cgformer-images": (lambda: CGformer(CGformerConfig(spatial="images")), 2e-3),
     "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
+    "cgformer-mean": (lambda: CGformer(CGformerConfig(pooling="mean")), 2e-3),
     "cgformer-3conv": (lambda: CGformer(CGformerConfig(convolutions=3)), 2e-3),
     "released": (ReleasedCGformer, 2e-3),
     "cgcnn": (CGCNN, 2e-3),
     "schnet": (SchNet, 2e-3),
+    "alignn": (ALIGNN, 2e-3),
 }
 
 
@@ -57,9 +60,20 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
+#: The first atoms of a barrier's structure are the moving ion at evenly spaced images along its path.
+IMAGES = 5
+
+
 def atoms_of(row: dict[str, Any]) -> Atoms:
+    """The structure; of a barrier's, the images of the moving ion are marked."""
     where = "positions" if row.get("cartesian") else "scaled_positions"
-    return Atoms(row["species"], cell=row["lattice_A"], pbc=True, **{where: row["coords"]})
+    atoms = Atoms(row["species"], cell=row["lattice_A"], pbc=True, **{where: row["coords"]})
+    if "E_m_dft_eV" in row:
+        steps = [atoms.get_distance(image, image + 1, mic=True) for image in range(IMAGES - 1)]
+        if len(set(atoms.numbers[:IMAGES])) > 1 or np.ptp(steps) > 0.01:
+            raise ValueError(f"{row['name']}: the first {IMAGES} atoms are not one ion along a path")
+        atoms.set_array("focus", np.arange(len(atoms)) < IMAGES)
+    return atoms
 
 
 def folds_of(rows: list[dict[str, Any]]) -> np.ndarray:
@@ -80,16 +94,22 @@ def count_matrix(structures: list[Atoms]) -> np.ndarray:
 def train_and_predict(
     name: str, store: GraphStore, y: np.ndarray, test: np.ndarray, seed: int, data: str, told: bool
 ):
-    """Test predictions and facts of one fold. A tenth of the training rows chooses the best epoch."""
+    """Test predictions and facts of one fold.
+
+    A tenth of the training rows chooses the best epoch. Of barriers that would be 45 rows with single ones up to
+    9 eV, whose choice is mostly chance: there all are trained on and the last epoch is taken.
+    """
     rng = np.random.default_rng((seed, 3))
     rest = rng.permutation(np.flatnonzero(~test))
-    hold, train = rest[: len(rest) // 10], rest[len(rest) // 10 :]
+    held = 0 if data == "barriers" else len(rest) // 10
+    hold, train = rest[:held], rest[held:]
     build, rate = NETWORKS[name]
     torch.manual_seed(seed)
     network = build()
     _, _, _, epochs, batch = DATA[data]
-    config = TrainConfig(epochs=epochs, min_steps=0, batch_size=batch, learning_rate=rate)
-    trainer = Trainer(network, store, train, y[train], config, seed=seed, validation=(hold, y[hold], None))
+    config = TrainConfig(epochs=epochs, min_steps=0, batch_size=batch, learning_rate=rate, robust=data == "barriers")
+    validation = (hold, y[hold], None) if held else None
+    trainer = Trainer(network, store, train, y[train], config, seed=seed, validation=validation)
 
     def tell(epoch: int, total: int, loss: float) -> None:
         if told and epoch % 5 == 0:
@@ -124,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
                     features = np.column_stack([composition_features(count_matrix(structures)), mace_of(rows)])
                     fitted = CompositionForest(features, seed=seed).fit(np.flatnonzero(~test)[:, None], y[~test])
                     mean, facts = fitted.predict(np.flatnonzero(test)[:, None]), {}
-                elif name in ("cgformer-mace", "cgcnn-mace"):
+                elif name.endswith("-mace") and name.removesuffix("-mace") in NETWORKS:
                     # Delta learning: the network learns what a robust line through the MACE barriers leaves over.
                     store = store or GraphStore(structures)
                     line = HuberRegressor().fit(mace_of(rows)[~test, None], y[~test]).predict(mace_of(rows)[:, None])

@@ -24,17 +24,24 @@ def train(
     folds: Annotated[int, typer.Option(min=0, help="Cross-validation folds; 0 skips it.")] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs.")] = 80,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    robust: Annotated[
+        bool, typer.Option(help="Scale by median and quartiles: for targets with a heavy tail, such as barriers.")
+    ] = False,
     pretrain: Annotated[Optional[Path], typer.Option(help="Data set of a cheap fidelity to train on first.")] = None,  # noqa: UP045
     start_from: Annotated[Optional[Path], typer.Option(help="Folder of a trained model to start from.")] = None,  # noqa: UP045
 ) -> None:
-    """Train a CGformer ensemble; its error stands beside the mean predictor's."""
+    """Train a CGformer ensemble; its error stands beside the mean predictor's.
+
+    If a target belongs to some sites of a structure (the moving ion, a defect), mark these by an array "focus" (1 or
+    0) in the extended XYZ file, or as data of that name in an ASE database: the model reads out there.
+    """
     from flows.progress import Reporter
     from models.commands import TrainOptions
     from models.commands import train as run
     from models.ensemble import EnsembleConfig
     from models.training import TrainConfig
 
-    config = EnsembleConfig(train=TrainConfig(epochs=epochs), pretrain_epochs=epochs)
+    config = EnsembleConfig(train=TrainConfig(epochs=epochs, robust=robust), pretrain_epochs=epochs)
     options = TrainOptions(
         data, out, target, unit, members, seed, folds, config, pretrain=pretrain, start_from=start_from
     )
@@ -67,13 +74,17 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder with CIFs and id_prop.csv, ASE database, or extended XYZ.")],
     out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("evaluation"),
     models: Annotated[
-        str, typer.Option(help="Comma-separated, of cgformer, cgcnn, schnet, released, ensemble, forest and gp.")
+        str,
+        typer.Option(help="Comma-separated, of cgformer, cgcnn, schnet, alignn, released, ensemble, forest and gp."),
     ] = "cgformer,cgcnn,schnet,forest",
     target: Annotated[Optional[str], typer.Option(help="Name of the target, where there are several.")] = None,  # noqa: UP045
     unit: Annotated[str, typer.Option(help="Unit of the target, for the figures.")] = "eV",
     folds: Annotated[int, typer.Option(min=2, help="Cross-validation folds.")] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of every network.")] = 80,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    robust: Annotated[
+        bool, typer.Option(help="Scale by median and quartiles: for targets with a heavy tail, such as barriers.")
+    ] = False,
 ) -> None:
     """Cross-validate several models on the same folds, side by side with the mean predictor."""
     from agent.surrogates import on_descriptors
@@ -83,7 +94,7 @@ def evaluate(
     from models.training import TrainConfig
 
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    train = TrainConfig(epochs=epochs)
+    train = TrainConfig(epochs=epochs, robust=robust)
     options = EvaluateOptions(data, out, target, unit, names, folds, seed, train=train, others={"gp": on_descriptors})
     total = folds * len(names)
     with Reporter(console).running() as reporter, reporter.bar("evaluating", total) as bar, as_user_error():

@@ -36,8 +36,28 @@ class Bonds:
 
 
 @dataclass
+class Queries:
+    """The atoms whose final vectors are asked for, where that is not all: b lists of at most f.
+
+    Attributes:
+        atoms: (q,) index into the batch's atoms.
+        place: (q,) flat index into (b, f).
+        width: f.
+    """
+
+    atoms: torch.Tensor
+    place: torch.Tensor
+    width: int
+
+    def to(self, device: torch.device | str) -> Queries:
+        return Queries(self.atoms.to(device), self.place.to(device), self.width)
+
+
+@dataclass
 class GraphBatch:
     """Crystals laid out one after another: b crystals, t atoms in all, k neighbours.
+
+    With `queries` pairs and hops are those of these atoms alone: f takes the place of the first n of (b, n, n).
 
     With `shared` the geometry is that of one crystal of n = t / b atoms and holds for all: `lengths` is
     (n, k), and `pair_index` counts in one (n, n) matrix instead of in (b, n, n).
@@ -49,13 +69,16 @@ class GraphBatch:
         sizes: (b,) number of atoms.
         neighbours: (t, k) index into the batch's atoms.
         lengths: (t or n, k) Å, infinite where there is no neighbour.
+        vectors: (t or n, k, 3) Å, from the atom to its neighbour.
         pair_index: (p,) flat index into (b or 1, n, n), n the largest crystal, of each pair image.
         pair_lengths: (p,) Å.
         nearest: (p,) bool, minimum images.
+        marked: (t,) bool, see `Crystal`.
         fidelity: (b,) index of the fidelity that is asked for.
         complete: whether every atom has k neighbours.
         bonds: the different bonds, if the graph is shared.
         hops: (b or 1, n, n) or None if not asked for.
+        queries: atoms that are asked for, None if all are.
     """
 
     numbers: torch.Tensor
@@ -64,14 +87,17 @@ class GraphBatch:
     sizes: torch.Tensor
     neighbours: torch.Tensor
     lengths: torch.Tensor
+    vectors: torch.Tensor
     pair_index: torch.Tensor
     pair_lengths: torch.Tensor
     nearest: torch.Tensor
+    marked: torch.Tensor
     fidelity: torch.Tensor
     complete: bool
     shared: bool = False
     bonds: Bonds | None = None
     hops: torch.Tensor | None = None
+    queries: Queries | None = None
 
     @property
     def width(self) -> int:
@@ -80,32 +106,50 @@ class GraphBatch:
 
     def to(self, device: torch.device | str) -> GraphBatch:
         moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, (torch.Tensor, Bonds))
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, (torch.Tensor, Bonds, Queries))
         }
         return replace(self, **moved)
 
 
-def collate(crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False) -> GraphBatch:
-    """Lay crystals of any sizes out in one batch."""
+def collate(
+    crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False, marked: bool = False
+) -> GraphBatch:
+    """Lay crystals of any sizes out in one batch.
+
+    With `marked`, ask for the marked atoms alone if every crystal has some.
+    """
     sizes = np.array([len(crystal) for crystal in crystals])
     n, k = sizes.max(), max(crystal.lengths.shape[1] for crystal in crystals)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     total = offsets[-1]
     neighbours = np.repeat(np.arange(total)[:, None], k, axis=1)
     lengths = np.full((total, k), np.inf, np.float32)
+    vectors = np.zeros((total, k, 3), np.float32)
     for crystal, start, end in zip(crystals, offsets[:-1], offsets[1:], strict=True):
         width = crystal.lengths.shape[1]
         neighbours[start:end, :width] = crystal.neighbours + start
         lengths[start:end, :width] = crystal.lengths
+        vectors[start:end, :width] = crystal.vectors
+    asked = [crystal.marked if marked else np.ones(len(crystal), bool) for crystal in crystals]
+    if not all(sites.any() for sites in asked):
+        marked, asked = False, [np.ones(len(crystal), bool) for crystal in crystals]
+    f = max(int(sites.sum()) for sites in asked)
+    pairs = [crystal.pairs_of_marked if marked else np.arange(len(crystal.distances)) for crystal in crystals]
     pair_index = [
-        (index * n + crystal.pairs[0].astype(np.int64)) * n + crystal.pairs[1]
-        for index, crystal in enumerate(crystals)
+        (index * f + (np.cumsum(sites) - 1)[crystal.pairs[0, taken]]) * n + crystal.pairs[1, taken]
+        for index, (crystal, sites, taken) in enumerate(zip(crystals, asked, pairs, strict=True))
     ]
-    steps = None
+    steps, queries = None, None
     if hops:
-        steps = torch.full((len(crystals), n, n), MAX_HOPS, dtype=torch.uint8)
-        for index, crystal in enumerate(crystals):
-            steps[index, : len(crystal), : len(crystal)] = torch.from_numpy(crystal.hops)
+        steps = torch.full((len(crystals), f, n), MAX_HOPS, dtype=torch.uint8)
+        for index, (crystal, sites) in enumerate(zip(crystals, asked, strict=True)):
+            steps[index, : sites.sum(), : len(crystal)] = torch.from_numpy(crystal.hops[sites])
+    if marked:
+        place = [index * f + np.arange(sites.sum()) for index, sites in enumerate(asked)]
+        atoms = np.flatnonzero(np.concatenate(asked))
+        queries = Queries(torch.from_numpy(atoms), torch.from_numpy(np.concatenate(place)), f)
     return GraphBatch(
         numbers=torch.from_numpy(np.concatenate([crystal.numbers for crystal in crystals]).astype(np.int64)),
         crystal=torch.from_numpy(np.repeat(np.arange(len(crystals)), sizes)),
@@ -113,12 +157,15 @@ def collate(crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, 
         sizes=torch.from_numpy(sizes),
         neighbours=torch.from_numpy(neighbours),
         lengths=torch.from_numpy(lengths),
+        vectors=torch.from_numpy(vectors),
         pair_index=torch.from_numpy(np.concatenate(pair_index)),
-        pair_lengths=torch.from_numpy(np.concatenate([crystal.distances for crystal in crystals])),
-        nearest=torch.from_numpy(np.concatenate([crystal.nearest for crystal in crystals])),
+        pair_lengths=torch.from_numpy(np.concatenate([c.distances[p] for c, p in zip(crystals, pairs, strict=True)])),
+        nearest=torch.from_numpy(np.concatenate([c.nearest[p] for c, p in zip(crystals, pairs, strict=True)])),
+        marked=torch.from_numpy(np.concatenate([crystal.marked for crystal in crystals])),
         fidelity=torch.as_tensor([0] * len(crystals) if fidelity is None else list(fidelity)),
         complete=bool(np.isfinite(lengths).all()),
         hops=steps,
+        queries=queries,
     )
 
 

@@ -18,7 +18,7 @@ from models.crystal import CUTOFF_A, NEIGHBOURS, SHELL_A, Crystal
 from models.parallel import cores
 
 #: Change it when graphs change, so that old files are not read.
-VERSION = 1
+VERSION = 2
 #: Fewer structures than this are built faster than processes start.
 PARALLEL_FROM = 400
 
@@ -29,6 +29,8 @@ def content_key(atoms: Atoms, whole_shells: bool) -> str:
     digest.update(np.asarray(atoms.numbers, np.int64).tobytes())
     digest.update(np.asarray(atoms.cell, np.float64).tobytes())
     digest.update(np.asarray(atoms.positions, np.float64).tobytes())
+    if "focus" in atoms.arrays:
+        digest.update(np.asarray(atoms.arrays["focus"], np.float64).tobytes())
     return digest.hexdigest()[:40]
 
 

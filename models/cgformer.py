@@ -9,14 +9,23 @@ code released with that paper, attention here reaches every atom and both encodi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
-from models.layers import AttentionBias, Convolution, EncoderLayer, Gaussians, Spatial, mean_over_sites
+from models.layers import (
+    AttentionBias,
+    Convolution,
+    EncoderLayer,
+    Gaussians,
+    Spatial,
+    mean_over,
+    mean_over_sites,
+    sites_to_read,
+)
 from models.training import Network
 
 MAX_DEGREE = 24
@@ -34,6 +43,8 @@ class CGformerConfig:
         spatial: spatial encoding, see `models.layers.AttentionBias`.
         edges: whether bonds bias attention.
         centrality: whether in- and out-degree are encoded.
+        pooling: ``focus`` reads out the marked sites (structures' array "focus": the ion on its path, a defect), and
+            all occupied sites of a crystal without marks; ``mean`` knows no marks.
         dropout: in the attention layers.
         head_width: width of the dense head.
         fidelities: number of label fidelities told apart by a learned input; 1 means none.
@@ -47,6 +58,7 @@ class CGformerConfig:
     spatial: Spatial = "rbf"
     edges: bool = True
     centrality: bool = True
+    pooling: Literal["focus", "mean"] = "focus"
     dropout: float = 0.0
     head_width: int = 128
     fidelities: int = 1
@@ -58,6 +70,8 @@ class CGformerConfig:
                 "width and fidelities must be at least 1, convolutions and layers at least 0; "
                 f"got {self.width}, {self.fidelities}, {self.convolutions}, {self.layers}"
             )
+        if self.pooling not in ("focus", "mean"):
+            raise ValueError(f"pooling must be focus or mean, got {self.pooling!r}")
         if self.layers and (self.heads < 1 or self.width % self.heads):
             raise ValueError(f"heads must divide width; got {self.heads} heads for width {self.width}")
 
@@ -85,6 +99,9 @@ class CGformer(Network):
         self.register_buffer("features", torch.tensor(feature_table(), dtype=torch.float32), persistent=False)
         self.embedding = nn.Linear(FEATURES, config.width)
         self.fidelity = nn.Embedding(config.fidelities, config.width) if config.fidelities > 1 else None
+        focus = config.pooling == "focus"
+        self.mark = nn.Parameter(torch.zeros(config.width)) if focus else None
+        self.peak = nn.Parameter(torch.zeros(config.width, config.width)) if focus else None
         self.basis = Gaussians()
         self.convolutions = nn.ModuleList(
             [Convolution(config.width, len(self.basis)) for _ in range(config.convolutions)]
@@ -110,15 +127,20 @@ class CGformer(Network):
         return self.bias is not None and self.config.spatial == "hop"
 
     @property
+    def reads_marked(self) -> bool:
+        return self.config.pooling == "focus" and self.config.layers == 1
+
+    @property
     def predicts_variance(self) -> bool:
         return self.config.variance
 
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
-        """Final node vectors (t, w)."""
+        """Final node vectors (t, w), or (q, w) of the atoms that are asked for."""
         table = self.embedding(self.features)
-        bonds = self.basis(batch.lengths)
+        bonds = self.basis(batch.lengths, reach=True)
         convolutions = list(self.convolutions)
-        if batch.bonds is not None and self.fidelity is None and convolutions:
+        mark = self.mark if batch.marked.any() else None
+        if batch.bonds is not None and self.fidelity is None and convolutions and mark is None:
             first = convolutions.pop(0)
             assert isinstance(first, Convolution)
             nodes = first.of_elements(table, bonds, batch)
@@ -126,6 +148,8 @@ class CGformer(Network):
             nodes = table.index_select(0, batch.numbers)
         if self.fidelity is not None:
             nodes = nodes + self.fidelity(batch.fidelity).index_select(0, batch.crystal)
+        if mark is not None:
+            nodes = nodes + batch.marked[:, None] * mark
         for convolution in convolutions:
             nodes = convolution(nodes, bonds, batch)
         if self.bias is None:
@@ -136,6 +160,12 @@ class CGformer(Network):
         b, n = len(batch.sizes), batch.width
         place = batch.crystal * n + batch.slot
         padded = nodes.new_zeros(b * n, nodes.shape[1]).index_copy(0, place, nodes).view(b, n, -1)
+        asked = batch.queries
+        if asked is not None:
+            (layer,) = self.layers
+            chosen = nodes.new_zeros(b * asked.width, nodes.shape[1])
+            chosen = chosen.index_copy(0, asked.place, nodes[asked.atoms]).view(b, asked.width, -1)
+            return layer(padded, bias, chosen).reshape(b * asked.width, -1).index_select(0, asked.place)
         for layer in self.layers:
             padded = layer(padded, bias)
         return padded.reshape(b * n, -1).index_select(0, place)
@@ -153,8 +183,25 @@ class CGformer(Network):
         return found.repeat(len(batch.numbers) // t, 1)
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:
-        """Mean over the occupied sites of every crystal, (b, w). Vacant sites are seen, but not pooled."""
-        return mean_over_sites(self.norm(self.nodes(batch)), batch)
+        """Mean over the occupied sites of every crystal, (b, w). Vacant sites are seen, but not pooled.
+
+        Where sites are marked it is the mean over these, plus a linear map of how far the highest of them rises above
+        it, channel by channel: a barrier is what a path's top has above the rest.
+        """
+        nodes = self.norm(self.nodes(batch))
+        if self.peak is None:
+            return mean_over_sites(nodes, batch)
+        read, crystal = sites_to_read(batch), batch.crystal
+        if batch.queries is not None:
+            crystal = crystal[batch.queries.atoms]
+            read = read[batch.queries.atoms]
+        mean = mean_over(nodes, crystal, read, len(batch.sizes))
+        if not batch.marked.any():
+            return mean
+        marked = batch.marked if batch.queries is None else read
+        above = (nodes - mean.index_select(0, crystal))[marked]
+        place = crystal[marked][:, None].expand_as(above)
+        return mean + torch.zeros_like(mean).scatter_reduce(0, place, above, "amax") @ self.peak
 
     def forward(self, batch: GraphBatch) -> torch.Tensor:
         """Normalised mean and log-variance, (b, 2); the log-variance is zero without a variance head."""

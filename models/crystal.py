@@ -36,17 +36,22 @@ class Crystal:
         neighbours: (n, k) int32 index of each neighbour, by distance; where an atom has fewer than k, its
             own.
         lengths: (n, k) float32 distance in Å, infinite where there is no neighbour.
+        vectors: (n, k, 3) float32 from the atom to each neighbour in Å, zero where there is none.
         pairs: (2, p) int32 centre and other atom of every pair image within the cutoff, self included.
         distances: (p,) float32 distance in Å of every pair image.
         nearest: (p,) bool, True for the minimum image of each pair.
+        marked: (n,) bool, the sites that the target is a property of, from the array "focus" of the structure: the
+            ion on its path, a defect. None marked means all are alike.
     """
 
     numbers: NDArray[np.uint8]
     neighbours: NDArray[np.int32]
     lengths: NDArray[np.float32]
+    vectors: NDArray[np.float32]
     pairs: NDArray[np.int32]
     distances: NDArray[np.float32]
     nearest: NDArray[np.bool_]
+    marked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -59,6 +64,11 @@ class Crystal:
         bonds = csr_matrix((np.ones(len(centre)), (centre, self.neighbours[centre, slot])), shape=(n, n))
         steps = shortest_path(bonds, directed=False, unweighted=True)
         return np.minimum(steps, MAX_HOPS).astype(np.uint8)
+
+    @cached_property
+    def pairs_of_marked(self) -> NDArray[np.int64]:
+        """Which pair images have a marked centre."""
+        return np.flatnonzero(self.marked[self.pairs[0]])
 
     @classmethod
     def from_atoms(
@@ -78,7 +88,8 @@ class Crystal:
         """
         check_structure(atoms, name)
         n = len(atoms)
-        centre, other, distance = pair_images(atoms, CUTOFF_A)
+        marked = marked_sites(atoms, name)
+        centre, other, distance, vector = pair_images(atoms, CUTOFF_A)
         rank = np.arange(len(centre)) - np.searchsorted(centre, np.arange(n))[centre]
         counts = np.bincount(centre, minlength=n)
         last = np.full(n, np.inf)
@@ -89,6 +100,8 @@ class Crystal:
         lengths = np.full((n, width), np.inf, np.float32)
         table[centre[keep], rank[keep]] = other[keep]
         lengths[centre[keep], rank[keep]] = distance[keep]
+        vectors = np.zeros((n, width, 3), np.float32)
+        vectors[centre[keep], rank[keep]] = vector[keep]
 
         itself = np.arange(n)
         pairs = np.concatenate([np.stack([itself, itself]), np.stack([centre, other])], axis=1)
@@ -100,10 +113,26 @@ class Crystal:
             numbers=atoms.numbers.astype(np.uint8),
             neighbours=table,
             lengths=lengths,
+            vectors=vectors,
             pairs=pairs.astype(np.int32),
             distances=np.concatenate([np.zeros(n), distance]).astype(np.float32),
             nearest=nearest,
+            marked=marked,
         )
+
+
+def marked_sites(atoms: Atoms, name: str) -> NDArray[np.bool_]:
+    """(n,) bool from the array "focus" of a structure; none where it has no such array.
+
+    Raises:
+        ValueError: the array is not one of yes and no.
+    """
+    if "focus" not in atoms.arrays:
+        return np.zeros(len(atoms), bool)
+    focus = atoms.arrays["focus"]
+    if focus.ndim != 1 or not np.isin(focus, (0, 1)).all():
+        raise ValueError(f'{name}: the array "focus" must hold true or false (1 or 0) for every atom')
+    return focus.astype(bool)
 
 
 def check_structure(atoms: Atoms, name: str) -> None:
@@ -117,15 +146,18 @@ def check_structure(atoms: Atoms, name: str) -> None:
     check_numbers(atoms.numbers, name)
 
 
-def pair_images(atoms: Atoms, cutoff_A: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Centre, other atom and distance (Å) of all pair images within a cutoff, by centre and then by
+def pair_images(
+    atoms: Atoms, cutoff_A: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Centre, other atom, distance and vector (Å) of all pair images within a cutoff, by centre and then by
     distance."""
     cell = np.ascontiguousarray(np.asarray(atoms.cell), dtype=float)
     positions = np.ascontiguousarray(atoms.get_positions(wrap=True, pbc=True), dtype=float)
-    centre, other, _, distance = find_points_in_spheres(
+    centre, other, image, distance = find_points_in_spheres(
         positions, positions, r=cutoff_A, pbc=np.ones(3, dtype=np.int64), lattice=cell, tol=1e-8
     )
     away = distance > 1e-8
-    centre, other, distance = centre[away], other[away], distance[away]
+    centre, other, image, distance = centre[away], other[away], image[away], distance[away]
     order = np.lexsort((other, distance, centre))
-    return centre[order], other[order], distance[order]
+    centre, other, distance = centre[order], other[order], distance[order]
+    return centre, other, distance, positions[other] + image[order] @ cell - positions[centre]

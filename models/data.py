@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ase.db
 import ase.io
@@ -108,7 +109,14 @@ def _read_database(path: Path, target: str | None) -> DataSet:
     target = _target(path, target, [_numbers(row.key_value_pairs) for row in rows])
     ids = [str(row.key_value_pairs.get("id", row.id)) for row in rows]
     values = [row.key_value_pairs[target] for row in rows]
-    return DataSet(ids, [row.toatoms() for row in rows], np.array(values, float), target)
+    return DataSet(ids, [_marked(row.toatoms(), row.data) for row in rows], np.array(values, float), target)
+
+
+def _marked(atoms: Atoms, data: Mapping[str, Any]) -> Atoms:
+    """With the array "focus" that a database's row has among its data."""
+    if "focus" in data:
+        atoms.set_array("focus", np.asarray(data["focus"]))
+    return atoms
 
 
 def _read_xyz(path: Path, target: str | None) -> DataSet:

@@ -174,7 +174,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         rows, fidelity = split_rows(X)
         y = np.asarray(y, dtype=float).reshape(-1)
         check_targets(rows, y, len(self.store))
-        normaliser = Normaliser.of(y)
+        normaliser = Normaliser.of(y, train.robust)
         shares = self._shares(len(y))
 
         def train_one(member: int, tell: Tell) -> tuple[History, Floats]:
@@ -321,6 +321,7 @@ def build_network(architecture: dict[str, Any]) -> Network:
     settings = dict(architecture)
     kind = settings.pop("kind", "cgformer")
     if kind == "cgformer":
+        settings.setdefault("pooling", "mean")  # models saved before sites could be marked
         return CGformer(CGformerConfig.from_dict(settings))
     if kind == "released":
         return ReleasedCGformer(ReleasedConfig(**settings))

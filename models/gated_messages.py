@@ -1,4 +1,4 @@
-"""CGCNN's gated messages, summed over neighbours, without one array per operation and bond.
+"""Gated messages of CGCNN and CGformer, summed over neighbours, without one array per operation and bond.
 
 As tensor operations a convolution makes some ten arrays of one value per bond and channel, tens of megabytes each,
 and spends its time carrying them to memory and back. Here bonds go through in blocks that stay in the cache, and one
@@ -37,16 +37,33 @@ class Bonds:
     expanded: torch.Tensor
     listed: torch.Tensor | None
 
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        """Atoms, the other ends of their bonds (m,), the bonds' expansions (m, e) and whether they are listed."""
+    @cached_property
+    def by_degree(self) -> tuple[torch.Tensor, list[int]]:
+        """Atoms by number of listed neighbours, and that number, ascending (listed ones come first in every row)."""
+        assert self.listed is not None
+        degree, order = self.listed.sum(dim=1).repeat(len(self.neighbours) // len(self.listed)).sort(stable=True)
+        return order, degree.tolist()
+
+    def blocks(self) -> Iterator[tuple[Any, int, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """Atoms, their number of neighbours k, the other ends of their bonds (m,), the bonds' expansions (m, e) and
+        whether they are listed (m / k, k, 1).
+
+        Atoms of a block have about as many neighbours, so that little is computed for places that are empty.
+        """
         t, period = len(self.neighbours), len(self.expanded)
         for start in range(0, t, BLOCK):
-            atoms = slice(start, min(start + BLOCK, t))
-            rows: Any = atoms
+            stop = min(start + BLOCK, t)
+            atoms: Any = slice(start, stop)
+            rows, k, listed = atoms, self.neighbours.shape[1], None
             if period < t:
-                rows = torch.arange(atoms.start, atoms.stop, device=self.neighbours.device) % period
-            listed = None if self.listed is None else self.listed[rows][..., None]
-            yield atoms, self.neighbours[atoms].reshape(-1), self.expanded[rows].flatten(0, 1), listed
+                rows = torch.arange(start, stop, device=self.neighbours.device) % period
+            if self.listed is not None:
+                order, degree = self.by_degree
+                atoms, k = order[atoms], max(degree[stop - 1], 1)
+                rows = atoms % period
+                listed = self.listed[rows, :k, None]
+            ends, expanded = self.neighbours[atoms, :k], self.expanded[rows, :k]
+            yield atoms, k, ends.reshape(-1), expanded.flatten(0, 1), listed
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -56,8 +73,9 @@ class Bonds:
         centre = (self.expanded.sum(dim=1) - k * mean).repeat(t // len(self.expanded), 1)
         listeners = torch.bincount(self.neighbours.reshape(-1), minlength=t).to(flat.dtype)
         other = -listeners[:, None] * mean
-        for _, ends, expanded, _ in self.blocks():
-            other.index_add_(0, ends, expanded)
+        rows = torch.arange(t, device=flat.device) % len(self.expanded)
+        for place in range(k):
+            other.index_add_(0, self.neighbours[:, place], self.expanded[rows, place])
         spread = flat.T @ flat / len(flat) - mean[:, None] * mean
         return Geometry(mean, spread, centre, other, listeners)
 
@@ -127,49 +145,55 @@ class GatedMessages(torch.autograd.Function):
     """sum_j sigmoid(gate_ij) softplus(core_ij), (t, w), of [gate, -core]_ij = here_i + there_j + weight e_ij.
 
     Here and there are (t, 2w), the weight (2w, e). Cores come with their sign turned: softplus(x) =
-    -log(sigmoid(-x)), so that one sigmoid serves both.
+    -log(sigmoid(-x)), so that one sigmoid serves both. With `swish` the sum is of sigmoid(gate) core sigmoid(core),
+    and cores keep their sign.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, here: torch.Tensor, there: torch.Tensor, weight: torch.Tensor, bonds: Bonds
+        ctx: Any, here: torch.Tensor, there: torch.Tensor, weight: torch.Tensor, bonds: Bonds, swish: bool = False
     ) -> torch.Tensor:
-        k, w = bonds.neighbours.shape[1], here.shape[1] // 2
+        w = here.shape[1] // 2
         summed, kept = here.new_empty(len(here), w), []
-        for atoms, ends, expanded, listed in bonds.blocks():
+        for atoms, k, ends, expanded, listed in bonds.blocks():
             mixed = there.index_select(0, ends).addmm_(expanded, weight.T)
             mixed.view(-1, k, 2 * w).add_(here[atoms, None])
+            inner = mixed[:, w:].clone() if swish else None
             gate, core = mixed.sigmoid_().chunk(2, dim=1)
-            messages = core.clamp_(min=SMALLEST).log().mul_(gate).view(-1, k, w)
+            inner = core.clamp_(min=SMALLEST).log() if inner is None else inner.mul_(core)
+            messages = inner.mul_(gate).view(-1, k, w)
             if listed is not None:
                 messages.mul_(listed)
-            torch.sum(messages, dim=1, out=summed[atoms])
+            summed[atoms] = messages.sum(dim=1)
             if any(ctx.needs_input_grad):
                 kept += [mixed, messages]
         ctx.save_for_backward(weight, *kept)
-        ctx.bonds = bonds
-        return summed.neg_()
+        ctx.bonds, ctx.swish = bonds, swish
+        return summed if swish else summed.neg_()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, *kept = ctx.saved_tensors
         bonds: Bonds = ctx.bonds
-        (t, k), w = bonds.neighbours.shape, gradient.shape[1]
+        t, w = gradient.shape
         d_here, d_there = gradient.new_empty(t, 2 * w), gradient.new_zeros(t, 2 * w)
         d_weight = weight.new_zeros(weight.shape[::-1])
-        for mixed, messages, (atoms, ends, expanded, listed) in zip(
+        for mixed, messages, (atoms, k, ends, expanded, listed) in zip(
             kept[::2], kept[1::2], bonds.blocks(), strict=True
         ):
             gate, core = mixed.chunk(2, dim=1)
-            above = gradient[atoms, None].neg()
+            above = gradient[atoms, None] if ctx.swish else gradient[atoms, None].neg()
             opened = (above * messages).view(-1, w)
             above = (above if listed is None else above * listed) * gate.view(-1, k, w)
             above = above.view(-1, w)
             change = torch.empty_like(mixed)
             torch.addcmul(opened, opened, gate, value=-1, out=change[:, :w])
-            torch.addcmul(above, above, core, value=-1, out=change[:, w:])
-            torch.sum(change.view(-1, k, 2 * w), dim=1, out=d_here[atoms])
+            if ctx.swish:
+                torch.addcmul(opened, above - opened, core, out=change[:, w:])
+            else:
+                torch.addcmul(above, above, core, value=-1, out=change[:, w:])
+            d_here[atoms] = change.view(-1, k, 2 * w).sum(dim=1)
             d_there.index_add_(0, ends, change)
             d_weight.addmm_(expanded.T, change)
-        return d_here, d_there, d_weight.T, None
+        return d_here, d_there, d_weight.T, None, None

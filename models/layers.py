@@ -12,19 +12,31 @@ from torch.nn import functional
 from models.batch import GraphBatch
 from models.crystal import CUTOFF_A, MAX_HOPS
 from models.dropout import Dropout
+from models.gated_messages import Bonds, GatedMessages
 
 #: Step (Å) of the table from which radial functions are interpolated.
 TABLE_STEP_A = 0.1
 Spatial = Literal["none", "hop", "rbf", "images"]
 
 
+def mean_over(nodes: torch.Tensor, crystal: torch.Tensor, chosen: torch.Tensor, count: int) -> torch.Tensor:
+    """Mean of node vectors (m, w) of crystals (m,) over those chosen (m,), (count, w); zeros if there are none."""
+    weight = chosen.to(nodes.dtype)
+    pooled = nodes.new_zeros(count, nodes.shape[1]).index_add(0, crystal, nodes * weight[:, None])
+    taken = nodes.new_zeros(count).index_add(0, crystal, weight)
+    return pooled / taken.clamp(min=1.0)[:, None]
+
+
 def mean_over_sites(nodes: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
     """Mean of node vectors (t, w) over the occupied sites of every crystal, (b, w); zeros if there are none."""
-    occupied = (batch.numbers > 0).to(nodes.dtype)
-    pooled = nodes.new_zeros(len(batch.sizes), nodes.shape[1])
-    pooled = pooled.index_add(0, batch.crystal, nodes * occupied[:, None])
-    count = nodes.new_zeros(len(batch.sizes)).index_add(0, batch.crystal, occupied)
-    return pooled / count.clamp(min=1.0)[:, None]
+    return mean_over(nodes, batch.crystal, batch.numbers > 0, len(batch.sizes))
+
+
+def sites_to_read(batch: GraphBatch) -> torch.Tensor:
+    """(t,) bool: the marked sites; where a crystal has none, its occupied ones."""
+    marks = torch.zeros(len(batch.sizes), dtype=torch.long, device=batch.marked.device)
+    marks = marks.index_add(0, batch.crystal, batch.marked.long())
+    return torch.where(marks.index_select(0, batch.crystal) > 0, batch.marked, batch.numbers > 0)
 
 
 class Gaussians(nn.Module):
@@ -82,7 +94,7 @@ class Convolution(nn.Module):
         """
         different = batch.bonds
         assert different is not None
-        geometry = self.bond(bonds).flatten(0, 1)
+        geometry = functional.linear(bonds, self.bond.weight[:, : bonds.shape[-1]]).flatten(0, 1)
         mixed = geometry.index_select(0, different.place)
         mixed = mixed + self.centre(table).index_select(0, different.centre)
         mixed = mixed + self.other(table).index_select(0, different.other)
@@ -95,16 +107,12 @@ class Convolution(nn.Module):
 
     def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
-        t = len(nodes)
-        other = self.other(nodes).index_select(0, batch.neighbours.reshape(-1))
-        geometry = self.bond(bonds)
-        shape = (-1, *geometry.shape)  # (1, t, k, 2w), or (b, n, k, 2w) over a shared graph
-        mixed = other.view(shape) + self.centre(nodes).view(-1, geometry.shape[0], 1, geometry.shape[-1]) + geometry
-        gate, core = mixed.chunk(2, dim=-1)
-        messages = torch.sigmoid(gate) * functional.silu(core)
-        if not batch.complete:
-            messages = messages * torch.isfinite(batch.lengths)[..., None]
-        return nodes + self.norm(messages.sum(dim=-2).view(t, -1) * self.scale)
+        listed = None if batch.complete else torch.isfinite(batch.lengths)
+        weight = self.bond.weight[:, : bonds.shape[-1]]
+        messages = GatedMessages.apply(
+            self.centre(nodes), self.other(nodes), weight, Bonds(batch.neighbours, bonds, listed), True
+        )
+        return nodes + self.norm(messages * self.scale)
 
 
 class AttentionBias(nn.Module):
@@ -144,10 +152,11 @@ class AttentionBias(nn.Module):
             nn.init.zeros_(self.edge.weight)
 
     def forward(self, batch: GraphBatch, bonds: torch.Tensor) -> torch.Tensor:
-        """(b or 1, heads, n, n); padded keys are -inf."""
-        n = batch.width
+        """(b or 1, heads, n or f, n); padded keys are -inf."""
+        n, asked = batch.width, batch.queries
+        f = n if asked is None else asked.width
         count = 1 if batch.shared else len(batch.sizes)
-        bias = torch.zeros(count * n * n, self.heads, device=bonds.device, dtype=bonds.dtype)
+        bias = torch.zeros(count * f * n, self.heads, device=bonds.device, dtype=bonds.dtype)
         if self.spatial == "hop":
             assert batch.hops is not None
             bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
@@ -156,15 +165,18 @@ class AttentionBias(nn.Module):
             bias = bias.index_copy(0, batch.pair_index[near], self._radial(batch.pair_lengths[near], self.radial))
         elif self.spatial == "images":
             value = self._radial(batch.pair_lengths, functional.softplus(self.radial))
-            uniform = (1.0 / batch.sizes[:count]).repeat_interleave(n * n)
+            uniform = (1.0 / batch.sizes[:count]).repeat_interleave(f * n)
             bias = torch.log(bias.index_add(0, batch.pair_index, value) + uniform[:, None])
         if self.edge is not None:
-            t, k = batch.lengths.shape
-            crystal, slot = batch.crystal[:t], batch.slot[:t]
-            other = batch.slot[batch.neighbours[:t].reshape(-1)].view(t, k)
-            index = (crystal * n + slot)[:, None] * n + other
-            bias = bias.index_add(0, index.reshape(-1), self.edge(bonds).view(t * k, self.heads))
-        bias = bias.view(count, n, n, self.heads).permute(0, 3, 1, 2)
+            t = len(batch.lengths)
+            place = (batch.crystal * n + batch.slot)[:t] if asked is None else asked.place
+            neighbours = batch.neighbours[:t]
+            if asked is not None:
+                neighbours, bonds = neighbours[asked.atoms], bonds[asked.atoms]
+            index = place[:, None] * n + batch.slot[neighbours]
+            value = functional.linear(bonds, self.edge.weight[:, : bonds.shape[-1]])
+            bias = bias.index_add(0, index.reshape(-1), value.flatten(0, 1))
+        bias = bias.view(count, f, n, self.heads).permute(0, 3, 1, 2)
         if count > 1 and int(batch.sizes.min()) < n:
             padding = torch.arange(n, device=bias.device) >= batch.sizes[:, None]
             bias = bias.masked_fill(padding[:, None, None, :], -torch.inf)
@@ -200,11 +212,19 @@ class EncoderLayer(nn.Module):
         )
         self.dropout = Dropout(dropout)
 
-    def forward(self, nodes: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """Padded nodes (b, n, w) and bias (b or 1, heads, n, n) to new nodes (b, n, w)."""
+    def forward(self, nodes: torch.Tensor, bias: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
+        """Padded nodes (b, n, w) and bias (b or 1, heads, f, n) to new nodes (b, f, w) of the asked ones (b, f, w).
+
+        All are asked by default.
+        """
         b, n, w = nodes.shape
-        projected = self.project(self.norm_attention(nodes)).view(b, n, 3, self.heads, w // self.heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4)
+        asking = nodes if asked is None else asked
+        f, shape = asking.shape[1], (self.heads, w // self.heads)
+        seen = self.norm_attention(nodes)
+        heard = seen if asked is None else self.norm_attention(asked)
+        weight, offset = self.project.weight, self.project.bias
+        query = functional.linear(heard, weight[:w], offset[:w]).view(b, f, *shape).transpose(1, 2)
+        key, value = functional.linear(seen, weight[w:], offset[w:]).view(b, n, 2, *shape).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        nodes = nodes + self.dropout(self.output(mixed.transpose(1, 2).reshape(b, n, w)))
-        return nodes + self.dropout(self.forward_layers(self.norm_forward(nodes)))
+        asking = asking + self.dropout(self.output(mixed.transpose(1, 2).reshape(b, f, w)))
+        return asking + self.dropout(self.forward_layers(self.norm_forward(asking)))

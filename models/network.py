@@ -28,12 +28,19 @@ def _schnet() -> Network:
     return SchNet()
 
 
+def _alignn() -> Network:
+    from models.alignn import ALIGNN
+
+    return ALIGNN()
+
+
 #: Architectures by name; "released" is what the paper's code is, "cgformer" what the paper describes.
 NETWORKS: dict[str, Callable[[], Network]] = {
     "cgformer": lambda: CGformer(CGformerConfig()),
     "released": ReleasedCGformer,
     "cgcnn": CGCNN,
     "schnet": _schnet,
+    "alignn": _alignn,
 }
 
 

@@ -31,8 +31,14 @@ class Store(Protocol):
         ...
 
     def batch(
-        self, rows: NDArray[np.int64], fidelity: NDArray[np.int64] | None = None, hops: bool = False
-    ) -> GraphBatch: ...
+        self,
+        rows: NDArray[np.int64],
+        fidelity: NDArray[np.int64] | None = None,
+        hops: bool = False,
+        marked: bool = False,
+    ) -> GraphBatch:
+        """Graphs of rows, with distances in hops, and with marked atoms alone asked for, if a network wants these."""
+        ...
 
 
 class _NotCloned:
@@ -76,9 +82,14 @@ class GraphStore(_NotCloned):
         return np.array([len(self.crystals[row]) for row in rows])
 
     def batch(
-        self, rows: NDArray[np.int64], fidelity: NDArray[np.int64] | None = None, hops: bool = False
+        self,
+        rows: NDArray[np.int64],
+        fidelity: NDArray[np.int64] | None = None,
+        hops: bool = False,
+        marked: bool = False,
     ) -> GraphBatch:
-        return collate([self.crystals[row] for row in rows], None if fidelity is None else fidelity.tolist(), hops)
+        kinds = None if fidelity is None else fidelity.tolist()
+        return collate([self.crystals[row] for row in rows], kinds, hops, marked)
 
 
 class BondVocabulary:
@@ -153,8 +164,13 @@ class HostGraphs(_NotCloned):
         return BondVocabulary(self.crystal.neighbours, self.numbers)
 
     def batch(
-        self, rows: NDArray[np.int64], fidelity: NDArray[np.int64] | None = None, hops: bool = False
+        self,
+        rows: NDArray[np.int64],
+        fidelity: NDArray[np.int64] | None = None,
+        hops: bool = False,
+        marked: bool = False,
     ) -> GraphBatch:
+        """See `Store`; all atoms are asked for, since attention shares its bias between rows."""
         one, n, b = self._geometry, len(self.crystal), len(rows)
         offset = torch.arange(b)[:, None, None] * n
         return GraphBatch(
@@ -164,9 +180,11 @@ class HostGraphs(_NotCloned):
             sizes=torch.full((b,), n),
             neighbours=(one.neighbours[None] + offset).reshape(b * n, -1),
             lengths=one.lengths,
+            vectors=one.vectors,
             pair_index=one.pair_index,
             pair_lengths=one.pair_lengths,
             nearest=one.nearest,
+            marked=one.marked.repeat(b),
             fidelity=torch.zeros(b, dtype=torch.long) if fidelity is None else torch.from_numpy(fidelity),
             complete=one.complete,
             shared=True,

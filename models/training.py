@@ -41,6 +41,11 @@ class Network(nn.Module):
         return False
 
     @property
+    def reads_marked(self) -> bool:
+        """Whether batches may ask for the marked atoms alone."""
+        return False
+
+    @property
     def predicts_variance(self) -> bool:
         return False
 
@@ -73,6 +78,8 @@ class TrainConfig:
         pretrained_rate: factor on the learning rate of everything but the head when fine-tuning.
         frozen: names (prefixes) of parameters that fine-tuning leaves alone, e.g. ("embedding",
             "convolutions").
+        robust: normalise targets by median and interquartile range instead of mean and deviation, for targets with a
+            heavy tail (barriers): the loss is quadratic near the bulk of the labels and linear far from it.
         max_pairs: atoms squared that go through the network at once; larger batches are split, the
             gradient is the same. Bounds memory.
     """
@@ -86,6 +93,7 @@ class TrainConfig:
     patience: int = 0
     pretrained_rate: float = 0.5
     frozen: tuple[str, ...] = ()
+    robust: bool = False
     max_pairs: int = 600_000
 
     def __post_init__(self) -> None:
@@ -110,17 +118,26 @@ class TrainConfig:
         return max(self.epochs, math.ceil(self.min_steps / math.ceil(labels / self.batch_size)))
 
 
+#: Interquartile range of a normal distribution of deviation 1.
+NORMAL_IQR = 1.349
+
+
 @dataclass(frozen=True)
 class Normaliser:
-    """Targets to mean 0 and deviation 1; constant targets keep their scale."""
+    """Targets to mean 0 and deviation 1, or to median 0 and the deviation that a normal distribution of their
+    interquartile range has; constant targets keep their scale."""
 
     mean: float
     std: float
 
     @classmethod
-    def of(cls, y: Floats) -> Self:
-        std = float(np.std(y))
-        return cls(float(np.mean(y)), std if std > 1e-9 * max(1.0, float(np.abs(y).max())) else 1.0)
+    def of(cls, y: Floats, robust: bool = False) -> Self:
+        centre, std, least = float(np.mean(y)), float(np.std(y)), 1e-9 * max(1.0, float(np.abs(y).max()))
+        if robust:
+            low, centre, high = (float(value) for value in np.percentile(y, [25, 50, 75]))
+            if high - low > least:
+                std = (high - low) / NORMAL_IQR
+        return cls(centre, std if std > least else 1.0)
 
     def forward(self, y: Floats) -> Floats:
         return (y - self.mean) / self.std
@@ -192,7 +209,7 @@ class Trainer:
         check_targets(rows, y, len(store))
         self.network, self.store, self.config, self.seed = network, store, config, seed
         self.rows, self.fidelity, self.validation = rows, fidelity, validation
-        self.normaliser = Normaliser.of(y) if normaliser is None else normaliser
+        self.normaliser = Normaliser.of(y, config.robust) if normaliser is None else normaliser
         self.target = torch.from_numpy(self.normaliser.forward(y)).float()
         self.total = config.epochs_for(len(rows))
         self.epoch = 0
@@ -269,7 +286,7 @@ class Trainer:
         for part in batches(self.store.sizes(self.rows[chosen]), self.config.max_pairs, len(chosen)):
             taken = chosen[part]
             fidelity = None if self.fidelity is None else self.fidelity[taken]
-            batch = self.store.batch(self.rows[taken], fidelity, hops=self.network.needs_hops).to(device)
+            batch = batch_for(self.network, self.store, self.rows[taken], fidelity).to(device)
             loss = loss_of(self.network(batch), self.target[taken].to(device), self.network.predicts_variance)
             (loss.sum() / len(chosen)).backward()
             total += float(loss.sum().detach())
@@ -325,6 +342,11 @@ class Trainer:
         self.epoch, self.history = int(state["epoch"]), History(**state["history"])
 
 
+def batch_for(network: Network, store: Store, rows: Rows, fidelity: Rows | None = None) -> GraphBatch:
+    """Graphs of rows with what the network needs."""
+    return store.batch(rows, fidelity, hops=network.needs_hops, marked=network.reads_marked)
+
+
 def loss_of(output: torch.Tensor, target: torch.Tensor, variance: bool) -> torch.Tensor:
     """Smooth L1 on normalised targets, or with a variance head the Gaussian negative log-likelihood; (b,)."""
     mean, log_variance = output[:, 0], output[:, 1]
@@ -349,7 +371,7 @@ def predict(
     device = next(network.parameters()).device
     mean, variance = np.zeros(len(rows)), np.zeros(len(rows))
     for part in batches(store.sizes(rows), max_pairs, 256):
-        batch = store.batch(rows[part], None if fidelity is None else fidelity[part], hops=network.needs_hops)
+        batch = batch_for(network, store, rows[part], None if fidelity is None else fidelity[part])
         output = network(batch.to(device)).double().cpu().numpy()
         mean[part] = normaliser.inverse(output[:, 0])
         if network.predicts_variance:
@@ -365,7 +387,7 @@ def embed(network: Network, store: Store, rows: Rows, max_pairs: int = 600_000) 
     device = next(network.parameters()).device
     found: Floats | None = None
     for part in batches(store.sizes(rows), max_pairs, 256):
-        batch = store.batch(rows[part], None, hops=network.needs_hops)
+        batch = batch_for(network, store, rows[part])
         values = network.embed(batch.to(device)).double().cpu().numpy()
         if found is None:
             found = np.zeros((len(rows), values.shape[1]))

@@ -126,3 +126,19 @@ def test_several_processes_build_the_same(structures):
     alone, together = GraphStore(structures), GraphStore(structures, processes=2)
     for one, other in zip(alone.crystals, together.crystals, strict=True):
         np.testing.assert_array_equal(one.lengths, other.lengths)
+
+
+def test_marked_sites_are_read_from_xyz_and_databases(tmp_path, structures):
+    marked = [atoms.copy() for atoms in structures[:2]]
+    with ase.db.connect(tmp_path / "set.db") as database:
+        for number, atoms in enumerate(marked):
+            atoms.set_array("focus", np.arange(len(atoms)) == 1)
+            atoms.info = {"E": 0.1 * number}
+            database.write(atoms, E=0.1 * number, data={"focus": atoms.arrays["focus"].astype(int)})
+    ase.io.write(tmp_path / "set.extxyz", marked)
+    for path in (tmp_path / "set.extxyz", tmp_path / "set.db"):
+        for crystal in GraphStore(read_dataset(path).structures).crystals:
+            assert np.flatnonzero(crystal.marked).tolist() == [1]
+    first = content_key(marked[0], True)
+    marked[0].arrays["focus"][:] = False
+    assert content_key(marked[0], True) != first

@@ -72,6 +72,19 @@ def test_saved_and_loaded_predicts_the_same(fitted, store, tmp_path):
         CGformerEnsemble.load(tmp_path / "nowhere", store)
 
 
+def test_models_saved_before_sites_could_be_marked_load(store, y, tmp_path):
+    config = EnsembleConfig(
+        network=CGformerConfig(width=8, heads=2, head_width=8, pooling="mean"), train=CONFIG.train
+    )
+    old = CGformerEnsemble(store, config, members=1).fit(np.arange(10)[:, None], y[:10])
+    old.save(tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    del facts["architecture"]["pooling"], facts["config"]["network"]["pooling"]
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    X = np.arange(60)[:, None]
+    np.testing.assert_array_equal(CGformerEnsemble.load(tmp_path, store).predict(X), old.predict(X))
+
+
 def test_pretraining_is_where_a_fit_starts(store, y, tmp_path):
     X = np.arange(60)[:, None]
     model = CGformerEnsemble(store, CONFIG, members=2, seed=1).pretrain(X, 2 * y + 1)

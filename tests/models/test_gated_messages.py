@@ -1,5 +1,7 @@
 """Messages by blocks, and their norm from moments, are CGCNN's formula: values, gradients, running statistics."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch.nn import functional
 from models import gated_messages
 from models.cgcnn import BatchNormConvolution
 from models.gated_messages import Bonds, GatedMessages, Moments
-from models.layers import Gaussians
+from models.layers import Convolution, Gaussians
 from models.stores import GraphStore, HostGraphs
 
 KINDS = {"own graphs": True, "a shared graph": False, "atoms without neighbours": False}
@@ -81,14 +83,32 @@ def test_in_single_precision_too_and_without_gradients(bonds):
         torch.testing.assert_close(convolution(nodes, bonds), plain(convolution, nodes, bonds), rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_is_the_numerical_one(monkeypatch):
+@pytest.mark.parametrize("swish", [False, True])
+def test_the_gradient_is_the_numerical_one(monkeypatch, swish):
     monkeypatch.setattr(gated_messages, "BLOCK", 3)
     torch.manual_seed(1)
     t, k, w, e = 7, 3, 2, 4
-    bonds = Bonds(torch.randint(t, (t, k)), torch.rand(t, k, e, dtype=torch.double), torch.rand(t, k) > 0.3)
+    listed = torch.arange(k) < torch.randint(k + 1, (t, 1))
+    bonds = Bonds(torch.randint(t, (t, k)), torch.rand(t, k, e, dtype=torch.double), listed)
     shapes = [(t, 2 * w), (t, 2 * w), (2 * w, e)]
     inputs = [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *parts: GatedMessages.apply(*parts, bonds), inputs)
+    assert torch.autograd.gradcheck(lambda *parts: GatedMessages.apply(*parts, bonds, swish), inputs)
+
+
+def test_the_layer_norm_convolution_is_the_plain_formula(bonds):
+    torch.manual_seed(0)
+    made = Convolution(8, 41).double()
+    t, k = bonds.neighbours.shape
+    listed = torch.ones(t, k, dtype=torch.bool) if bonds.listed is None else bonds.listed
+    lengths = torch.where(listed, 1.0, torch.inf)[: len(bonds.expanded)]
+    batch = SimpleNamespace(neighbours=bonds.neighbours, lengths=lengths, complete=bonds.listed is None)
+    nodes = torch.randn(t, 8, dtype=torch.double)
+    expanded = bonds.expanded.repeat(t // len(bonds.expanded), 1, 1)
+    mixed = made.centre(nodes)[:, None] + made.other(nodes)[bonds.neighbours] + made.bond(expanded)
+    gate, core = mixed.chunk(2, dim=-1)
+    messages = torch.sigmoid(gate) * functional.silu(core) * listed.repeat(t // len(listed), 1)[..., None]
+    expected = nodes + made.norm(messages.sum(dim=1) * made.scale)
+    torch.testing.assert_close(made(nodes, bonds.expanded, batch), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_moments_are_those_of_all_bonds_and_their_gradient_the_numerical_one():

@@ -25,7 +25,7 @@ def test_pair_images_agree_with_pymatgen_objects(rattled):
     from pymatgen.io.ase import AseAtomsAdaptor
 
     for atoms in rattled:
-        centre, _, distance = pair_images(atoms, CUTOFF_A)
+        centre, _, distance, _ = pair_images(atoms, CUTOFF_A)
         theirs = AseAtomsAdaptor.get_structure(atoms).get_all_neighbors(CUTOFF_A)
         for i, shell in enumerate(theirs):
             np.testing.assert_allclose(distance[centre == i], sorted(x.nn_distance for x in shell), atol=1e-6)

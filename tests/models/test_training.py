@@ -90,8 +90,9 @@ def test_frozen_parameters_stay(store):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     config = TrainConfig(epochs=2, min_steps=0, frozen=("embedding", "convolutions"))
     Trainer(network, store, np.arange(10), target(store)[:10], config, pretrained=True).run()
+    still = ("embedding", "convolutions", "mark", "peak")  # the last two because no site is marked
     for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name]) == name.startswith(("embedding", "convolutions")), name
+        assert torch.equal(value, before[name]) == name.startswith(still), name
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
@@ -130,3 +131,26 @@ def test_a_few_labels_are_passed_over_often_enough():
     config = TrainConfig(epochs=10, min_steps=100, batch_size=16)
     assert config.epochs_for(10) == 100
     assert config.epochs_for(160) == 10
+
+
+def test_a_robust_scale_is_that_of_the_bulk():
+    y = np.random.default_rng(0).normal(0.6, 0.2, 2000)
+    tail = np.concatenate([y, [9.0, 60.0]])
+    robust = Normaliser.of(tail, robust=True)
+    assert robust.mean == pytest.approx(np.median(tail))
+    assert robust.std == pytest.approx(0.2, rel=0.1)
+    assert Normaliser.of(tail).std > 1
+    np.testing.assert_allclose(robust.inverse(robust.forward(tail)), tail)
+    assert Normaliser.of(np.full(5, 0.3), robust=True).std == 1
+    mostly = Normaliser.of(np.array([0.3] * 9 + [1.3]), robust=True)  # no interquartile range: the deviation
+    assert mostly == Normaliser(0.3, pytest.approx(0.3))
+
+
+def test_a_trainer_takes_the_scale_that_its_settings_name(store):
+    y = target(store)[:10]
+    y[0] = 1e3
+    plain, robust = (
+        Trainer(made(), store, np.arange(10), y, TrainConfig(epochs=1, robust=robust)).normaliser
+        for robust in (False, True)
+    )
+    assert robust.std < 0.1 * plain.std
