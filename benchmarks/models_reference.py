@@ -35,7 +35,7 @@ from models.training import Network, TrainConfig, Trainer, predict
 #: (file, target, unit, epochs, batch size): the same budget for every network
 DATA: dict[str, tuple[str, str, str, int, int]] = {
     "phonons": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
-    "phonons-short": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 40, 32),  # ablations
+    "phonons-short": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 15, 32),  # ablations
     "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 25, 16),
 }
 NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
@@ -45,6 +45,7 @@ NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer-rbf": (lambda: CGformer(CGformerConfig(spatial="rbf")), 2e-3),
     "cgformer-rbf-noedges": (lambda: CGformer(CGformerConfig(spatial="rbf", edges=False)), 2e-3),
     "cgformer-images": (lambda: CGformer(CGformerConfig(spatial="images")), 2e-3),
+    "cgformer-values": (lambda: CGformer(CGformerConfig(spatial="values")), 2e-3),
     "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
     "cgformer-mean": (lambda: CGformer(CGformerConfig(pooling="mean")), 2e-3),
     "cgformer-3conv": (lambda: CGformer(CGformerConfig(convolutions=3)), 2e-3),

@@ -110,7 +110,10 @@ class CGformer(Network):
         self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
         self.bias = AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
         self.layers = nn.ModuleList(
-            [EncoderLayer(config.width, config.heads, config.dropout) for _ in range(config.layers)]
+            [
+                EncoderLayer(config.width, config.heads, config.dropout, config.spatial == "values")
+                for _ in range(config.layers)
+            ]
         )
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Sequential(
@@ -156,7 +159,7 @@ class CGformer(Network):
             return nodes
         if self.degrees is not None:
             nodes = nodes + self._centrality(batch)
-        bias = self.bias(batch, bonds)
+        bias, pairs = self.bias(batch, bonds), self.bias.pairs(batch)
         b, n = len(batch.sizes), batch.width
         place = batch.crystal * n + batch.slot
         padded = nodes.new_zeros(b * n, nodes.shape[1]).index_copy(0, place, nodes).view(b, n, -1)
@@ -165,9 +168,9 @@ class CGformer(Network):
             (layer,) = self.layers
             chosen = nodes.new_zeros(b * asked.width, nodes.shape[1])
             chosen = chosen.index_copy(0, asked.place, nodes[asked.atoms]).view(b, asked.width, -1)
-            return layer(padded, bias, chosen).reshape(b * asked.width, -1).index_select(0, asked.place)
+            return layer(padded, bias, chosen, pairs).reshape(b * asked.width, -1).index_select(0, asked.place)
         for layer in self.layers:
-            padded = layer(padded, bias)
+            padded = layer(padded, bias, pairs=pairs)
         return padded.reshape(b * n, -1).index_select(0, place)
 
     def _centrality(self, batch: GraphBatch) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from models.gated_messages import Bonds, GatedMessages
 
 #: Step (Å) of the table from which radial functions are interpolated.
 TABLE_STEP_A = 0.1
-Spatial = Literal["none", "hop", "rbf", "images"]
+Spatial = Literal["none", "hop", "rbf", "images", "values"]
 
 
 def mean_over(nodes: torch.Tensor, crystal: torch.Tensor, chosen: torch.Tensor, count: int) -> torch.Tensor:
@@ -127,6 +128,7 @@ class AttentionBias(nn.Module):
       of Crystalformer, Taniai et al., ICLR 2024, with a global floor).
     * ``hop``: a learned value for every number of bonds on the shortest path (Graphormer, Ying et al.,
       2021, eq. 6).
+    * ``values``: as ``rbf``, and the distance is also part of what an atom hears from another (`RadialValues`).
     * ``none``: attention that sees no distances.
 
     The edge encoding adds, for every bond of the graph between the two atoms, a linear map of its distance
@@ -142,9 +144,9 @@ class AttentionBias(nn.Module):
         # One exponential per pair and centre would dominate large cells; a table of steps is read by interpolation.
         steps = round(CUTOFF_A / TABLE_STEP_A) + 2
         self.register_buffer("table", basis(torch.arange(steps) * TABLE_STEP_A), persistent=False)
-        if spatial in ("rbf", "images"):
+        if spatial in ("rbf", "values", "images"):
             # Images start near the uniform floor: softplus(-4) = 0.02.
-            self.radial = nn.Parameter(torch.full((len(basis), heads), 0.0 if spatial == "rbf" else -4.0))
+            self.radial = nn.Parameter(torch.full((len(basis), heads), -4.0 if spatial == "images" else 0.0))
         if spatial == "hop":
             self.hop = nn.Parameter(torch.zeros(MAX_HOPS + 1, heads))
         self.edge = nn.Linear(bond_width, heads, bias=False) if edges else None
@@ -160,7 +162,7 @@ class AttentionBias(nn.Module):
         if self.spatial == "hop":
             assert batch.hops is not None
             bias = self.hop.index_select(0, batch.hops.reshape(-1).long())
-        elif self.spatial == "rbf":
+        elif self.spatial in ("rbf", "values"):
             near = batch.nearest
             bias = bias.index_copy(0, batch.pair_index[near], self._radial(batch.pair_lengths[near], self.radial))
         elif self.spatial == "images":
@@ -182,6 +184,14 @@ class AttentionBias(nn.Module):
             bias = bias.masked_fill(padding[:, None, None, :], -torch.inf)
         return bias
 
+    def pairs(self, batch: GraphBatch) -> RadialPairs | None:
+        """What `RadialValues` ask of the minimum images, if distances are on the values."""
+        if self.spatial != "values":
+            return None
+        near = batch.nearest
+        whole = torch.eye(self.table.shape[1], device=self.table.device, dtype=self.table.dtype)
+        return RadialPairs(batch.pair_index[near], self._radial(batch.pair_lengths[near], whole), batch.shared)
+
     def _radial(self, distances: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Radial functions (p, heads) of distances (p,) up to the cutoff, from weights (basis, heads)."""
         position = distances / TABLE_STEP_A
@@ -195,10 +205,37 @@ class AttentionBias(nn.Module):
         )
 
 
+@dataclass(frozen=True)
+class RadialPairs:
+    """Flat index (p,) into (b or 1, f, n) of the pairs within the cutoff, and their radial basis (p, basis)."""
+
+    index: torch.Tensor
+    basis: torch.Tensor
+    shared: bool
+
+
+class RadialValues(nn.Module):
+    """sum_j a_ij W phi(d_ij): distances on the values of attention (Crystalformer, Taniai et al., ICLR 2024)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        basis = len(Gaussians(step_A=0.5))
+        self.weight = nn.Parameter(torch.zeros(heads, basis, width // heads))
+
+    def forward(self, attention: torch.Tensor, pairs: RadialPairs) -> torch.Tensor:
+        """Attention (b, heads, f, n) to what is added to the attended values, (b, heads, f, width / heads)."""
+        b, heads, f, n = attention.shape
+        count = b if pairs.shared else 1
+        by_pair = attention.permute(0, 2, 3, 1).reshape(count, -1, heads).index_select(1, pairs.index)
+        heard = (by_pair[..., None] * pairs.basis[:, None, :]).flatten(2)
+        summed = heard.new_zeros(count, b * f // count, heard.shape[2]).index_add(1, pairs.index // n, heard)
+        return torch.einsum("bfhk,hkd->bhfd", summed.view(b, f, heads, -1), self.weight)
+
+
 class EncoderLayer(nn.Module):
     """Pre-norm transformer layer; attention runs over all atoms of a crystal with an additive bias."""
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout: float, radial: bool = False):
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}")
@@ -211,8 +248,15 @@ class EncoderLayer(nn.Module):
             nn.Linear(width, 2 * width), nn.SiLU(), Dropout(dropout), nn.Linear(2 * width, width)
         )
         self.dropout = Dropout(dropout)
+        self.radial = RadialValues(width, heads) if radial else None
 
-    def forward(self, nodes: torch.Tensor, bias: torch.Tensor, asked: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        nodes: torch.Tensor,
+        bias: torch.Tensor,
+        asked: torch.Tensor | None = None,
+        pairs: RadialPairs | None = None,
+    ) -> torch.Tensor:
         """Padded nodes (b, n, w) and bias (b or 1, heads, f, n) to new nodes (b, f, w) of the asked ones (b, f, w).
 
         All are asked by default.
@@ -225,6 +269,10 @@ class EncoderLayer(nn.Module):
         weight, offset = self.project.weight, self.project.bias
         query = functional.linear(heard, weight[:w], offset[:w]).view(b, f, *shape).transpose(1, 2)
         key, value = functional.linear(seen, weight[w:], offset[w:]).view(b, n, 2, *shape).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        if self.radial is not None and pairs is not None:
+            attention = torch.softmax(query @ key.transpose(2, 3) / math.sqrt(shape[1]) + bias, dim=-1)
+            mixed = attention @ value + self.radial(attention, pairs)
+        else:
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
         asking = asking + self.dropout(self.output(mixed.transpose(1, 2).reshape(b, f, w)))
         return asking + self.dropout(self.forward_layers(self.norm_forward(asking)))

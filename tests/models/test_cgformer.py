@@ -7,7 +7,7 @@ from ase.build import bulk
 from models.cgformer import CGformer, CGformerConfig
 from models.stores import GraphStore, HostGraphs
 
-SPATIAL = ["none", "hop", "rbf", "images"]
+SPATIAL = ["none", "hop", "rbf", "images", "values"]
 
 
 def network(spatial: str = "rbf", **kwargs) -> CGformer:
