@@ -182,6 +182,31 @@ def mace_of(rows: list[dict[str, Any]]) -> np.ndarray:
     return np.where(np.isnan(values), np.nanmedian(values), values)
 
 
+def mean_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """An ensemble of runs on one fold that differ in their seed."""
+    return runs[0] | {"mean": np.mean([run["mean"] for run in runs], axis=0)}
+
+
+def line(name: str, folds: dict[int, list[dict[str, Any]]], y: np.ndarray) -> str:
+    """A line of the table; where a fold has several seeds, their mean error and its standard error."""
+    found = [run for fold in sorted(folds) for run in folds[fold]]
+    where, mean = (np.concatenate([run[part] for run in found]) for part in ("rows", "mean"))
+    scores = evaluate(y[where], mean)
+    by_fold = {
+        fold: np.array([np.abs(np.array(run["mean"]) - y[run["rows"]]).mean() for run in folds[fold]])
+        for fold in sorted(folds)
+    }
+    cells = [
+        f"{errors.mean():.4g}" + (f" ± {errors.std(ddof=1) / len(errors) ** 0.5:.2g}" if len(errors) > 1 else "")
+        for errors in by_fold.values()
+    ]
+    return (
+        f"| {name} | {','.join(map(str, by_fold))} | {', '.join(cells)} | "
+        f"{np.mean([errors.mean() for errors in by_fold.values()]):.4g} | {scores.r2:.3f} | {scores.spearman:.3f} | "
+        f"{found[0].get('parameters', '')} | {np.mean([run['seconds'] for run in found]):.0f} |"
+    )
+
+
 def table(args: argparse.Namespace) -> None:
     """Markdown tables of what has been run, and a parity plot of the default for each data set."""
     for data, (file, target, unit, epochs, _) in DATA.items():
@@ -197,18 +222,17 @@ def table(args: argparse.Namespace) -> None:
         print(f"| model | folds | MAE ({unit}) by fold | mean | R² | Spearman | parameters | s a fold |")
         print("|---|---|---|---|---|---|---|---|")
         for name, folds in sorted(runs.items()):
-            found = [run for fold in sorted(folds) for run in folds[fold]]
-            where = np.concatenate([run["rows"] for run in found])
-            mean = np.concatenate([run["mean"] for run in found])
-            scores = evaluate(y[where], mean)
-            by_fold = [np.abs(np.array(run["mean"]) - y[run["rows"]]).mean() for run in found]
-            parameters = found[0].get("parameters", "")
-            print(
-                f"| {name} | {','.join(map(str, sorted(folds)))} | {' '.join(f'{v:.4g}' for v in by_fold)} | "
-                f"{np.mean(by_fold):.4g} | {scores.r2:.3f} | {scores.spearman:.3f} | {parameters} | "
-                f"{np.mean([run['seconds'] for run in found]):.0f} |"
-            )
+            seeds = max(map(len, folds.values()))
+            print(line(name, folds, y))
+            together = {fold: [mean_of(found)] for fold, found in folds.items() if len(found) == seeds}
+            if seeds > 1:
+                single = {fold: folds[fold] for fold in together}
+                if len(single) < len(folds):
+                    print(line(f"{name}, {seeds} seeds apart", single, y))
+                print(line(f"{name}, mean of {seeds} seeds", together, y))
             if name == "cgformer" and args.figures:
+                first = [folds[fold][0] for fold in sorted(folds)]
+                where, mean = (np.concatenate([run[part] for run in first]) for part in ("rows", "mean"))
                 parity(y[where], mean, Path(args.figures) / f"{data}.png", unit=unit, title=f"{data}, held-out folds")
         print(
             "\npublished: " * bool(PUBLISHED[data])
