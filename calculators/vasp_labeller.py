@@ -18,6 +18,9 @@ from calculators.neb import ABSURD_BARRIER_EV, Band, interpolated, path_lengths,
 from calculators.relax import Progress, forget, silent
 from calculators.storage import write_images
 
+#: Settings that say how small forces must be.
+CRITERIA = ("relax_fmax_eV_per_A", "endpoint_fmax_eV_per_A", "fmax_eV_per_A")
+
 
 def _vasp(directory: Path, **options: Any) -> Any:
     from calculators.vasp import make_vasp
@@ -34,10 +37,11 @@ class VaspLabeller(NebLabeller):
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
         from calculators.vasp import preset_of
 
-        complete = super().settings({"keep_frames": True} | given)
-        complete["options"] = {"preset": "cgformer", "incar": {}} | complete["options"]
-        preset_of(complete["options"]["preset"])
-        return complete
+        options = {"preset": "cgformer", "incar": {}} | given.get("options", {})
+        # The paper's force criterion is that of everything that ASE or VTST moves, where nothing else is asked for.
+        criterion_eV_per_A = -preset_of(options["preset"]).incar["EDIFFG"]
+        papers = dict.fromkeys(CRITERIA, criterion_eV_per_A) if given.get("preset", "thorough") == "thorough" else {}
+        return super().settings({"keep_frames": True} | papers | given | {"options": options})
 
     def reported(self, folder: Path) -> dict[str, str]:
         from calculators.vasp import versions_reported

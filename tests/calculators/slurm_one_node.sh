@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Slurm of one node for tests: slurm_one_node.sh DIR, as root; then `export SLURM_CONF=DIR/slurm.conf`.
-# SLURM_NODE_CPUS lets the node claim more cores than it has, to test many jobs at once.
+# SLURM_NODE_CPUS lets the node claim more cores than it has, to test many jobs at once; nproc alone would heed
+# OMP_NUM_THREADS.
 # Needs Debian's slurmctld, slurmd, slurm-client and munge. No systemd, no cgroups. Pids in DIR/slurmctld.pid, slurmd.pid.
 set -euo pipefail
 dir=${1:?a work directory}
@@ -28,7 +29,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 KillWait=2
 AccountingStorageType=accounting_storage/none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_NODE_CPUS:-$(nproc)} RealMemory=4000 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_NODE_CPUS:-$(nproc --all)} RealMemory=4000 State=UNKNOWN
 PartitionName=debug Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$dir/slurm.conf

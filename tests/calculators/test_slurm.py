@@ -206,7 +206,6 @@ def test_a_job_out_of_time_is_walltime_and_goes_on_from_the_last_band(cluster, t
 
 
 @needs_slurm
-@pytest.mark.slow
 def test_a_node_that_goes_down_is_transient(cluster, queue, tmp_path):
     asked = work("Hanging")
     once = JobQueue("slurm", queue.options.model_copy(update={"extra": ["--no-requeue"]}), poll_s=1)

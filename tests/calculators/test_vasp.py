@@ -12,7 +12,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from cells import copper_with_vacancy, nasicon_ordering
 
-from calculators import vasp, vasp_neb
+from calculators import registry, vasp, vasp_neb
 from calculators.failures import CalculationFailed
 from calculators.frames import label_frames, read_frames
 from calculators.label import FailureKind, Structure, Work
@@ -86,6 +86,18 @@ def test_the_cgformer_preset_is_what_the_paper_states():
     incar = vasp.incar_of(atoms[atoms.numbers != 0], "cgformer")
     assert (incar["GGA"], incar["ENCUT"], incar["EDIFF"], incar["EDIFFG"]) == ("PE", 520, 1e-5, -0.01)
     assert incar["IVDW"] in (11, 12)
+
+
+@pytest.mark.parametrize("calculator", ["vasp", "vasp-native"])
+def test_relaxations_and_band_meet_the_papers_force_criterion(calculator):
+    """0.01 eV/Å also where ASE moves the atoms, and not only in an INCAR that it overrules."""
+    labeller = registry.find(calculator)
+    names = ("relax_fmax_eV_per_A", "endpoint_fmax_eV_per_A", "fmax_eV_per_A")
+    settings = labeller.settings({})
+    assert [settings[name] for name in names] == [0.01] * 3
+    assert labeller.settings(settings) == settings
+    assert [labeller.settings({"preset": "quick"})[name] for name in names] == [0.1] * 3
+    assert labeller.settings({"fmax_eV_per_A": 0.05})["fmax_eV_per_A"] == 0.05
 
 
 def test_the_other_presets_are_what_the_papers_state():
