@@ -33,7 +33,7 @@ class Proposal:
         ordering: which ordering of it is to be computed.
         mean_eV, sigma_eV: what the model predicts; NaN before there is a model.
         score: the strategy's, higher is better (eV for greedy, lcb, ei; a probability for pi; a rank for
-            thompson).
+            top-k and thompson).
         rank: by score among all candidates, 1 is the best.
         cluster: its cluster.
         reason: in words.
@@ -136,6 +136,8 @@ def _reason(config: AcquisitionConfig, mean: float, sigma: float, score: float, 
         return "drawn at random"
     if config.strategy == "stratified":
         return "its cluster is the one most short of labels for its size"
+    if config.strategy == "maximin":
+        return "farthest from all that is labelled or asked for"
     predicted = f"predicted {mean:.3f} ± {sigma:.3f} eV, rank {rank} of {of:,}"
     said = {
         "greedy": "lowest predicted barrier",
@@ -144,6 +146,7 @@ def _reason(config: AcquisitionConfig, mean: float, sigma: float, score: float, 
         "hybrid": f"low confidence bound {-score:.3f} eV",
         "ei": f"expected improvement {1000 * score:.1f} meV",
         "pi": f"probability of improvement {score:.0%}",
+        "top-k": f"large expected improvement of the {config.wanted} best",
         "thompson": "among the lowest of a random ensemble member",
     }[config.strategy]
     spread = "" if config.diversity == "none" or rank == 1 else f"; kept apart by {config.diversity}"

@@ -6,11 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Strategy = Literal["random", "stratified", "greedy", "max-sigma", "lcb", "ei", "pi", "thompson", "hybrid"]
+Strategy = Literal[
+    "random", "stratified", "maximin", "greedy", "max-sigma", "lcb", "ei", "pi", "top-k", "thompson", "hybrid"
+]
 Diversity = Literal["none", "cluster-quota", "kmeans", "lcmd"]
 
 #: Strategies that need no trained model.
-MODEL_FREE = ("random", "stratified")
+MODEL_FREE = ("random", "stratified", "maximin")
 
 
 class AcquisitionConfig(BaseModel):
@@ -19,19 +21,21 @@ class AcquisitionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Strategy = Field(
-        "ei",
-        description="random; stratified (the CGformer paper's: in proportion to the clusters); greedy (lowest mean); "
-        "max-sigma (largest uncertainty); lcb (lower confidence bound); ei (expected improvement); pi (probability "
-        "of improvement); thompson (one ensemble member per place); hybrid (lcb from exploring to exploiting).",
+        "top-k",
+        description="random; stratified (the CGformer paper's: in proportion to the clusters); maximin (farthest "
+        "from all that is known); greedy (lowest mean); max-sigma (largest sigma); lcb (lower confidence bound); ei "
+        "(expected improvement); pi (probability of improvement); top-k (expected improvement of the `wanted` best); "
+        "thompson (one ensemble member per place); hybrid (lcb from exploring to exploiting).",
     )
     diversity: Diversity = Field(
-        "cluster-quota",
+        "none",
         description="none; cluster-quota (no cluster takes more than its share); kmeans (one of each group of the "
         "top beta x batch); lcmd (largest cluster, maximum distance). Ignored by random and stratified.",
     )
-    initial: Literal["random", "stratified"] = Field(
-        "stratified", description="How the first batch is chosen, while nothing is labelled."
+    initial: Literal["random", "stratified", "maximin"] = Field(
+        "maximin", description="How the first batch is chosen, while nothing is labelled."
     )
+    wanted: int = Field(18, ge=1, description="top-k: how many of the best compositions the campaign is to find.")
     kappa: float = Field(1.0, ge=0, description="Weight of sigma in lcb; where hybrid starts from.")
     kappa_end: float = Field(0.0, ge=0, description="Where hybrid ends.")
     xi_eV: float = Field(0.0, ge=0, description="Smallest improvement (eV) that counts, in ei and pi.")

@@ -42,8 +42,6 @@ ProgressCallback = Callable[[int, int], None]
 
 #: Strategies that are no acquisition: the paper's one shot, and labelling in the order of the cheap fidelity.
 SPECIAL = ("one-shot", "cheap-order")
-#: First rounds that ask the cheap fidelity.
-CHEAP = ("cheap", "cheap-drawn")
 #: Share of every cluster that the CGformer paper labels before it fits (238 of 826).
 ONE_SHOT_SHARE = 0.3
 
@@ -56,7 +54,7 @@ class BacktestConfig(BaseModel):
     strategies: list[str] = Field(
         default=[
             *("random", "stratified", "one-shot", "greedy", "max-sigma", "lcb", "hybrid"),
-            *("ei", "pi", "thompson", "ei+cluster-quota"),
+            *("ei", "pi", "thompson", "top-k", "top-k+cluster-quota"),
         ],
         min_length=1,
         description="Names such as 'lcb', or with a diversity rule: 'ei+lcmd', 'lcb+kmeans', 'lcb+cluster-quota'. "
@@ -64,15 +62,16 @@ class BacktestConfig(BaseModel):
     )
     acquisition: AcquisitionConfig = Field(
         default_factory=lambda: AcquisitionConfig(diversity="none"),
-        description="Everything about the strategies that their names do not say.",
+        description="Everything about the strategies that their names do not say; what is wanted are the targets.",
     )
     seeds: int = Field(50, ge=1, description="Runs per strategy.")
     batch: int = Field(8, ge=1, description="Labels per round.")
     initial: int = Field(16, ge=1, description="Labels of the first round; they count.")
-    initial_by: Literal["random", "stratified", "cheap", "cheap-drawn"] = Field(
-        "random",
+    initial_by: Literal["cheap", "cheap-drawn"] | None = Field(
+        None,
         description="How the first ones are chosen; cheap: the best ones by the cheap fidelity; cheap-drawn: at "
-        "random from twice as many, so that seeds differ.",
+        "random from twice as many, so that seeds differ. Left out: as acquisition.initial says, and as a strategy "
+        "without a model itself does.",
     )
     max_labels: int | None = Field(None, ge=1, description="Stop here; all candidates if left out.")
     top: float = Field(0.05, gt=0, description="Targets: a share of the candidates below 1, else their number.")
@@ -133,7 +132,7 @@ def run_backtest(
         raise ValueError(f"initial is {config.initial}, but the table has {len(table)} candidates")
     if factory is None and config.surrogate == "cgformer":
         raise ValueError("surrogate cgformer: the agent holds no network; use `ionloop backtest` or pass a factory")
-    if table.cheap is None and (config.initial_by in CHEAP or "cheap-order" in config.strategies):
+    if table.cheap is None and (config.initial_by or "cheap-order" in config.strategies):
         raise ValueError("cheap-order needs the column of a cheap fidelity")
     groups = cluster(table.features, ClusterConfig(groups=config.clusters)).labels
     runs = folder / "runs"
@@ -183,9 +182,9 @@ class _Oracle:
     def of(cls, table: Table, groups: Ints, by_ordering: bool) -> Self:
         names = [Composition("table", ((identity, 1),), ((identity, 0),), 0) for identity in table.ids]
         if by_ordering:
-            return cls(table, CandidatePool.of(names, groups, table.replicates))
+            return cls(table, CandidatePool.of(names, groups, table.replicates, features=table.features))
         rows = np.repeat(np.arange(len(table))[:, None], table.replicates, axis=1)
-        return cls(table, CandidatePool(names, rows, groups))
+        return cls(table, CandidatePool(names, rows, groups, features=table.features))
 
     def label(self, candidate: int, ordering: int) -> Observation:
         """The answer as a value to be minimised. Without replicates worth telling apart it is the candidate's
@@ -217,10 +216,11 @@ def _campaign(
     rng: np.random.Generator,
     limit: int,
 ) -> list[int]:
-    acquisition = _acquisition(strategy, config.acquisition)
+    wanted = int(oracle.table.targets(config.top).sum())
+    acquisition = _acquisition(strategy, config.acquisition.model_copy(update={"wanted": wanted}))
     surrogate = oracle.surrogate(config, seed, factory)
     needs_model = acquisition.strategy not in MODEL_FREE
-    labelled = [oracle.label(i, 0) for i in _initial(oracle, config, rng)[:limit]]
+    labelled = [oracle.label(i, 0) for i in _initial(oracle, config, acquisition, rng)[:limit]]
     order = [o.composition for o in labelled]
     # A label of another ordering costs a label too: the order holds its candidate again, and finds nothing
     # new.
@@ -260,15 +260,16 @@ def _one_shot(
     return [o.composition for o in labelled][:limit]
 
 
-def _initial(oracle: _Oracle, config: BacktestConfig, rng: np.random.Generator) -> list[int]:
-    if config.initial_by in CHEAP:
+def _initial(
+    oracle: _Oracle, config: BacktestConfig, acquisition: AcquisitionConfig, rng: np.random.Generator
+) -> list[int]:
+    if config.initial_by:
         assert oracle.table.cheap is not None
         order = np.argsort(oracle.table.sign * oracle.table.cheap, kind="stable")
         if config.initial_by == "cheap-drawn":
             order = rng.permutation(order[: 2 * config.initial])
         return [int(i) for i in order[: config.initial]]
-    first = AcquisitionConfig(strategy=config.initial_by)
-    return [p.index for p in propose(None, oracle.pool, first, config.initial, rng=rng)]
+    return [p.index for p in propose(None, oracle.pool, acquisition, config.initial, rng=rng)]
 
 
 def _acquisition(name: str, base: AcquisitionConfig) -> AcquisitionConfig:

@@ -118,9 +118,10 @@ def facts(result: Backtest) -> str:
     config, table = result.config, result.table
     dropped = f", {table.dropped} rows without a label left out" if table.dropped else ""
     replicates = f", {table.replicates} replicate labels each" if table.replicates > 1 else ""
+    first = config.initial_by or config.acquisition.initial
     return (
         f"N = {len(table)} candidates{replicates}, M = {int(result.targets.sum())} targets, batch {config.batch}, "
-        f"first round {config.initial} ({config.initial_by}, counted), {config.seeds} seeds, "
+        f"first round {config.initial} ({first}, counted), {config.seeds} seeds, "
         f"surrogate {config.surrogate}{dropped}"
     )
 

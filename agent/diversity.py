@@ -74,6 +74,29 @@ def cluster_quota(
     return np.array((taken + rest)[:batch], dtype=np.int64)
 
 
+def farthest_first(features: Floats, batch: int, known: Floats, rng: np.random.Generator) -> Ints:
+    """Positions, each the farthest from all known and taken ones (maximin design; Gonzalez, Theor. Comput. Sci. 38,
+    293 (1985)).
+
+    Args:
+        features: (n, d) by position.
+        batch: how many to take.
+        known: (m, d) what is labelled or pending; if nothing is, the first position is a random one.
+    """
+    if len(known):
+        nearest = cdist(features, known, "sqeuclidean").min(axis=1)
+    else:
+        nearest = np.where(np.arange(len(features)) == rng.integers(len(features)), np.inf, 0.0)
+    taken: list[int] = []
+    while len(taken) < min(batch, len(features)):
+        pick = int(nearest.argmax())
+        taken.append(pick)
+        distance = ((features - features[pick]) ** 2).sum(axis=1)
+        nearest = distance if len(taken) == 1 and not len(known) else np.minimum(nearest, distance)
+        nearest[taken] = -1.0
+    return np.array(taken, dtype=np.int64)
+
+
 def kmeans_of_top(
     order: Ints, embeddings: Floats, batch: int, beta: float, rng: np.random.Generator, recent: Floats | None = None
 ) -> Ints:

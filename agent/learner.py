@@ -49,20 +49,23 @@ class CandidatePool:
         clusters: (n,) cluster of each composition.
         allowed: (n,) what the constraints let through (excluded elements, E_hull, a person's veto); all if
             left out.
+        features: (n, d) whose distance means dissimilarity before there is a model; only `maximin` asks for them.
     """
 
     compositions: Sequence[Composition]
     rows: Ints
     clusters: Ints
     allowed: NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, dtype=bool))
+    features: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.compositions)
         if self.allowed.size == 0:
             object.__setattr__(self, "allowed", np.ones(n, dtype=bool))
-        for name in ("rows", "clusters", "allowed"):
-            if len(getattr(self, name)) != n:
-                raise ValueError(f"pool.{name} has {len(getattr(self, name))} entries for {n} compositions")
+        for name in ("rows", "clusters", "allowed", "features"):
+            part = getattr(self, name)
+            if part is not None and len(part) != n:
+                raise ValueError(f"pool.{name} has {len(part)} entries for {n} compositions")
 
     @classmethod
     def of(
@@ -71,10 +74,11 @@ class CandidatePool:
         clusters: Ints,
         orderings: int = 1,
         allowed: NDArray[np.bool_] | None = None,
+        features: Floats | None = None,
     ) -> Self:
         """The usual layout: ordering k of composition i is row i * `orderings` + k."""
         rows = np.arange(len(compositions) * orderings).reshape(len(compositions), orderings)
-        return cls(compositions, rows, clusters, np.ones(0, dtype=bool) if allowed is None else allowed)
+        return cls(compositions, rows, clusters, np.ones(0, dtype=bool) if allowed is None else allowed, features)
 
     def __len__(self) -> int:
         return len(self.compositions)

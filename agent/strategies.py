@@ -44,6 +44,8 @@ class QueryStrategy:
     def _without_model(self, estimator: CompositionEstimator | None, X: Ints, n_instances: int) -> Choice:
         if self.config.strategy == "stratified":
             order = self._stratified(n_instances)
+        elif self.config.strategy == "maximin":
+            order = self._maximin(n_instances)
         else:
             order = self.rng.permutation(len(X))
         score = np.zeros(len(X))
@@ -81,19 +83,24 @@ class QueryStrategy:
                 kappa = config.kappa + (config.kappa_end - config.kappa) * spent
                 return scores.lower_confidence_bound(mean, sigma, kappa)
             case "ei":
-                return scores.expected_improvement(mean, sigma, self._best_eV(estimator, mean), config.xi_eV)
+                best = float(self._known_eV(estimator, mean).min())
+                return scores.expected_improvement(mean, sigma, best, config.xi_eV)
             case "pi":
-                return scores.probability_of_improvement(mean, sigma, self._best_eV(estimator, mean), config.xi_eV)
+                best = float(self._known_eV(estimator, mean).min())
+                return scores.probability_of_improvement(mean, sigma, best, config.xi_eV)
+            case "top-k":
+                known = self._known_eV(estimator, mean)
+                whole, before = n_instances + len(self.standing.recent), len(self.standing.asked)
+                ranks = scores.ranks_of_places(config.wanted, whole, before, n_instances)
+                return scores.top_k(mean, sigma, known, ranks, self.rng)
         members = estimator.predict_members(X)
         draws = members[self.rng.choice(len(members), n_instances, replace=n_instances > len(members))]
         return scores.thompson(draws, self.rng)
 
-    def _best_eV(self, estimator: CompositionEstimator, mean: Floats) -> float:
-        """The lowest value known: of the model's mean at labelled compositions, which noise does not flatter."""
+    def _known_eV(self, estimator: CompositionEstimator, mean: Floats) -> Floats:
+        """What has been found: the model's means at labelled compositions, which noise does not flatter."""
         labelled = np.array(sorted(self.standing.values_eV), dtype=np.int64)
-        if len(labelled) == 0:
-            return float(mean.min())
-        return float(np.asarray(estimator.predict(self.pool.rows[labelled])).min())
+        return np.asarray(estimator.predict(self.pool.rows[labelled])) if len(labelled) else mean
 
     def _diverse(self, estimator: CompositionEstimator, X: Ints, order: Ints, n_instances: int) -> Ints:
         """The batch out of candidates in the order of their scores."""
@@ -133,6 +140,14 @@ class QueryStrategy:
             order.append(queues[group].pop())
             have[group] += 1
         return np.array(order, dtype=np.int64)
+
+    def _maximin(self, batch: int) -> Ints:
+        features = self.pool.features
+        if features is None:
+            raise ValueError("maximin measures distances between pool.features, which this pool does not have")
+        return diversity.farthest_first(
+            features[self.candidates.index], batch, features[self.standing.asked], self.rng
+        )
 
     def _pins_first(self, chosen: Ints, batch: int) -> Ints:
         """What a person has pinned, as far as it is a candidate still, then the others."""

@@ -14,6 +14,7 @@ from agent.backtest import SurrogateFactory
 from agent.composition import Composition
 from agent.hosts import load_host
 from agent.ordering import draw_numbers
+from agent.surrogates import GaussianProcess
 from agent.table import Direction, Table
 from calculators.structures import check_cell, read_structure, structure_file
 
@@ -27,6 +28,7 @@ class CGformers:
 
     members: int = 3
     epochs: int = 30
+    min_steps: int = 200
 
     def __call__(self, table: Table, seed: int) -> Any:
         from models.stores import HostGraphs
@@ -35,7 +37,7 @@ class CGformers:
         host = load_host(compositions[0].host)
         orderings = [draw_numbers(host, compositions, index) for index in range(table.replicates)]
         numbers = np.stack(orderings, axis=1).reshape(len(compositions) * table.replicates, -1)
-        return _ensemble(HostGraphs(host.sites(), numbers), self.members, self.epochs, seed)
+        return _over_process(table, HostGraphs(host.sites(), numbers), self, seed)
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,26 @@ class StructureCGformers:
     folder: Path
     members: int = 3
     epochs: int = 30
+    min_steps: int = 200
 
     def __call__(self, table: Table, seed: int) -> Any:
         from models.stores import GraphStore
 
         names = [name for name in table.ids for _ in range(table.replicates)]
         store = GraphStore([_read(self.folder / name) for name in names], names)
-        return _ensemble(store, self.members, self.epochs, seed)
+        return _over_process(table, store, self, seed)
 
 
-def _ensemble(store: Any, members: int, epochs: int, seed: int) -> Any:
+def _over_process(table: Table, store: Any, size: CGformers | StructureCGformers, seed: int) -> Any:
+    """What `model.kind = "cgformer"` of a campaign is: an ensemble on what the process leaves over."""
+    from models.delta import Delta
     from models.ensemble import CGformerEnsemble, EnsembleConfig
     from models.training import TrainConfig
 
-    return CGformerEnsemble(store, EnsembleConfig(train=TrainConfig(epochs=epochs)), members, seed)
+    rows = np.repeat(table.features, table.replicates, axis=0)
+    train = TrainConfig(epochs=size.epochs, min_steps=size.min_steps)
+    networks = CGformerEnsemble(store, EnsembleConfig(train=train), size.members, seed)
+    return Delta(GaussianProcess(rows, seed), networks, seed=seed, group_size=table.replicates)
 
 
 def surrogate_factory(name: str, table: Table, folder: Path | None = None) -> SurrogateFactory | None:

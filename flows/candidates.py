@@ -15,6 +15,7 @@ from agent.clusters import Clusters, cluster
 from agent.composition import Composition
 from agent.descriptors import describe
 from agent.hosts import Host, load_host
+from agent.ions import ion_features
 from agent.ordering import Method, draw, draw_numbers
 from agent.space import FunnelStep, build_space
 from calculators.label import Structure, Work
@@ -46,6 +47,11 @@ class Candidates:
     @cached_property
     def index(self) -> dict[str, int]:
         return {composition.key: i for i, composition in enumerate(self.compositions)}
+
+    @cached_property
+    def ions(self) -> NDArray[np.float64]:
+        """(compositions, ions): each as a set of ions, what the process learns from (`agent.ions`)."""
+        return ion_features(self.compositions)
 
     def row(self, composition_key: str, ordering: int) -> int:
         return self.index[composition_key] * self.orderings + ordering

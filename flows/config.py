@@ -121,8 +121,9 @@ class ModelSection(Section):
 
     kind: Literal["cgformer", "forest", "gp"] = Field(
         "cgformer",
-        description="CGformer ensemble on orderings; forest on composition descriptors; gp: linear plus Matérn "
-        "process on the composition as a set of ions, the one of the back-tests.",
+        description="gp: linear plus Matérn process on the composition as a set of ions, the one of the back-tests; "
+        "cgformer: the same, and a CGformer ensemble, on orderings, of what it leaves over (models.delta); forest on "
+        "composition descriptors.",
     )
     members: int = Field(5, ge=2, le=64, description="Ensemble members; their spread is the uncertainty.")
     pretrain_epochs: int = Field(60, ge=1, le=10_000, description="Epochs on the cheap fidelity.")

@@ -60,6 +60,7 @@ def _best(proposals: Proposed, config: Config, cheap: str, target: str) -> str:
         "hybrid": f"best LCB {-score:.3f} eV",
         "ei": f"best EI {1000 * score:.1f} meV",
         "pi": f"best PI {score:.0%}",
+        "top-k": f"best EI of the {acquisition.wanted} best",
         "greedy": "lowest mean",
         "max-sigma": "largest sigma",
         "thompson": "best Thompson draw",

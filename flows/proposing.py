@@ -127,7 +127,9 @@ class Proposer:
         allowed[self._edited("exclude")] = False
         if (passing := self.passing()) is not None:
             allowed &= passing.allowed
-        return CandidatePool.of(candidates.compositions, candidates.clusters.labels, candidates.orderings, allowed)
+        return CandidatePool.of(
+            candidates.compositions, candidates.clusters.labels, candidates.orderings, allowed, candidates.ions
+        )
 
     def passing(self) -> Passing | None:
         """What may be proposed by all outcomes known by now, if only synthesizable compositions may.

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.ions import ion_features
 from agent.schema import LabelRow, ProposalRow
 from agent.surrogates import GaussianProcess
 from flows.candidates import Candidates
 from flows.config import ModelSection
 from models.calibration import Recalibrated
+from models.delta import Delta
 from models.ensemble import CGformerEnsemble, EnsembleConfig
 from models.stores import HostGraphs
 from models.surrogates import CompositionForest
@@ -64,17 +64,19 @@ class Retrainer:
 
     def untrained(self) -> Any:
         candidates, config = self.candidates, self.config
+        if config.kind == "forest":
+            rows = np.repeat(candidates.features, candidates.orderings, axis=0)
+            return CompositionForest(rows, members=config.members, seed=self.seed)
+        rows = np.repeat(candidates.ions, candidates.orderings, axis=0)
+        process = GaussianProcess(rows, self.seed, members=config.members)
         if config.kind == "cgformer":
             released = config.start_from is not None and config.start_from.is_file()
             # A released checkpoint knows graphs of exactly 12 neighbours, ours take the twelfth's whole shell.
             store = HostGraphs(candidates.host.sites(), candidates.numbers, whole_shells=not released)
             ensemble = EnsembleConfig(train=TrainConfig(epochs=config.epochs), pretrain_epochs=config.pretrain_epochs)
-            return CGformerEnsemble(store, ensemble, config.members, self.seed, config.start_from)
-        if config.kind == "forest":
-            rows = np.repeat(candidates.features, candidates.orderings, axis=0)
-            return CompositionForest(rows, members=config.members, seed=self.seed)
-        rows = np.repeat(ion_features(candidates.compositions), candidates.orderings, axis=0)
-        return GaussianProcess(rows, self.seed, members=config.members)
+            networks = CGformerEnsemble(store, ensemble, config.members, self.seed, config.start_from)
+            return Delta(process, networks, seed=self.seed, group_size=candidates.orderings)
+        return process
 
     def train(self, cheap: Examples, target: Examples, on_epoch: OnEpoch | None = None) -> Any | None:
         """Pre-train on the cheap fidelity, then fit the target fidelity as soon as it has labels.
@@ -97,15 +99,16 @@ class Retrainer:
         surrogate = self.untrained()
         if self.config.kind != "cgformer":
             return surrogate.pretrain(cheap.X, cheap.y)
-        start = str(self.config.start_from)
-        settings = json.dumps([surrogate.config.to_dict(), surrogate.members, surrogate.seed, start], sort_keys=True)
+        networks, start = surrogate.ensemble, str(self.config.start_from)
+        settings = json.dumps([networks.config.to_dict(), networks.members, networks.seed, start], sort_keys=True)
         digest = hashlib.sha256((settings + cheap.digest).encode()).hexdigest()[:16]
-        folder = self.folder / f"pretrained-{digest}"
+        folder = self.folder / f"pretrained-delta-{digest}"
         if folder.exists():
-            return CGformerEnsemble.load(folder, surrogate.store)
+            known = CGformerEnsemble.load(folder, networks.store)
+            return surrogate.pretrain(cheap.X, cheap.y, ensemble=known)
         surrogate.pretrain(cheap.X, cheap.y, on_epoch)
         part = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
-        surrogate.save(part)
+        surrogate.ensemble.save(part)
         part.rename(folder)  # all or nothing, whenever the power fails
         return surrogate

@@ -126,7 +126,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         self.start_from = start_from
 
     @property
-    def _settings(self) -> EnsembleConfig:
+    def settings(self) -> EnsembleConfig:
         return EnsembleConfig() if self.config is None else self.config
 
     def _networks(self) -> tuple[list[Network], bool]:
@@ -142,7 +142,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             for member in range(self.members):
                 torch.manual_seed(self.seed * 1_000_003 + member)
-                networks.append(CGformer(self._settings.network))
+                networks.append(CGformer(self.settings.network))
         return networks, False
 
     def __sklearn_clone__(self) -> Self:
@@ -152,7 +152,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     def _shares(self, n: int) -> list[tuple[Rows, Rows]]:
         """Positions that each member is trained on and chosen by."""
         everything, nothing = np.arange(n), np.arange(0)
-        settings = self._settings
+        settings = self.settings
         if n < settings.min_validation or settings.diversity == "seeds":
             return [(everything, nothing)] * self.members
         rng = np.random.default_rng((self.seed, 11))
@@ -206,7 +206,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         """Train on a cheap fidelity; every later `fit` starts from these weights (its normaliser is its
         own)."""
         networks, pretrained = self._networks()
-        train = TrainConfig(**{**vars(self._settings.train), "epochs": self._settings.pretrain_epochs})
+        train = TrainConfig(**{**vars(self.settings.train), "epochs": self.settings.pretrain_epochs})
         normaliser, _, _ = self._train(X, y, train, pretrained, networks, on_epoch)
         self.pretrained_ = networks
         if not hasattr(self, "networks_"):
@@ -221,7 +221,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         """
         networks, pretrained = self._networks()
         self.normaliser_, self.history_, self.held_out_ = self._train(
-            X, y, self._settings.train, pretrained, networks, on_epoch
+            X, y, self.settings.train, pretrained, networks, on_epoch
         )
         self.networks_ = networks
         self.n_features_in_ = 1 if np.ndim(X) < 2 else np.shape(X)[1]
@@ -270,7 +270,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         facts = {
             "format": FORMAT,
             "kind": "cgformer-ensemble",
-            "config": self._settings.to_dict(),
+            "config": self.settings.to_dict(),
             "members": self.members,
             "seed": self.seed,
             "architecture": architecture_of(self.networks_[0]),

@@ -42,8 +42,8 @@ ANIONS = {"O", "F", "S", "Se", "Te", "N", "Cl", "Br", "I"}
 SOFTNESS_A = 0.31
 TARGETS = 28
 BATCH = 8
-WITH = ["cheap-order", "greedy", "lcb", "hybrid", "ei+cluster-quota"]
-WITHOUT = ["random", "stratified", "lcb", "ei+cluster-quota"]
+WITH = ["cheap-order", "top-k", "greedy", "hybrid", "ei+cluster-quota"]
+WITHOUT = ["random", "stratified", "top-k", "lcb", "ei+cluster-quota"]
 
 
 def load() -> list[dict[str, Any]]:
@@ -149,7 +149,9 @@ def tables(rows: list[dict[str, Any]], cheap_weight: float) -> dict[str, Table]:
     }
 
 
-def settings(fidelity: str, initial_by: str, seeds: int, batch: int, labels: int, surrogate: str) -> BacktestConfig:
+def settings(
+    fidelity: str, initial_by: str | None, seeds: int, batch: int, labels: int, surrogate: str
+) -> BacktestConfig:
     return BacktestConfig.model_validate(
         {
             "strategies": WITH if fidelity == "with" else WITHOUT,
@@ -215,7 +217,7 @@ def main() -> None:
             if args.ceiling:
                 ceiling(name, table, args.surrogate)
                 continue
-            for initial_by in ("cheap", "cheap-drawn") if fidelity == "with" else ("random",):
+            for initial_by in ("cheap", "cheap-drawn") if fidelity == "with" else (None,):
                 # Started by the cheap order nothing is left to chance.
                 seeds = 1 if initial_by == "cheap" else args.seeds
                 config = settings(fidelity, initial_by, seeds, args.batch, args.labels, args.surrogate)

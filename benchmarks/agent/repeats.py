@@ -55,7 +55,7 @@ def main() -> None:
     groups = cluster(table.features, ClusterConfig(groups=20)).labels
     rows = []
     for rule, (most, start) in RULES.items():
-        acquisition = AcquisitionConfig(diversity="none", max_orderings=most, repeat_from=start)
+        acquisition = AcquisitionConfig(diversity="none", initial="random", max_orderings=most, repeat_from=start)
         config = BacktestConfig(acquisition=acquisition, batch=6, initial=12, max_labels=160, top=TARGETS)
         for seed in track(range(args.seeds), rule):
             order = run_one(table, config, groups, args.strategy, seed, None)

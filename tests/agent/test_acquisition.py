@@ -1,19 +1,22 @@
 """Strategies, diversity rules and what every proposal carries; a loop must beat random on a real function."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from agent import diversity, scores
 from agent.acquisition import propose
-from agent.acquisition_config import AcquisitionConfig
+from agent.acquisition_config import AcquisitionConfig, Strategy
 from agent.composition import Composition
 from agent.learner import CandidatePool, CompositionEstimator, Observation, Surrogate
 from agent.standing import Standing
 
 RNG = np.random.default_rng
-STRATEGIES = ["random", "stratified", "greedy", "max-sigma", "lcb", "ei", "pi", "thompson", "hybrid"]
+STRATEGIES = list(get_args(Strategy))
 DIVERSITIES = ["none", "cluster-quota", "kmeans", "lcmd"]
 
 
@@ -49,7 +52,7 @@ def pool_of(n=60, groups=6, orderings=1, seed=0):
     clusters = np.sort(rng.integers(groups, size=n))
     features = np.repeat(centres[clusters] + rng.normal(size=(n, 4)), orderings, axis=0)
     names = [Composition("toy", (("Sn", i),), (("Sn", 4),), 0) for i in range(n)]
-    return CandidatePool.of(names, clusters, orderings), features
+    return CandidatePool.of(names, clusters, orderings, features=features[::orderings]), features
 
 
 def trained(pool, features, labelled=12, seed=0):
@@ -105,13 +108,101 @@ def test_hybrid_goes_from_lcb_to_greedy():
     assert picks(strategy="hybrid", kappa=3, progress=1.0) == picks(strategy="greedy")
 
 
-def test_before_any_label_the_first_batch_is_stratified():
+def test_before_any_label_the_first_batch_is_stratified_if_asked():
     pool, _ = pool_of()
-    batch = propose(None, pool, AcquisitionConfig(), 30, rng=RNG(0))
+    batch = propose(None, pool, AcquisitionConfig(initial="stratified"), 30, rng=RNG(0))
     share = np.bincount([p.cluster for p in batch], minlength=6) / 30
     expected = np.bincount(pool.clusters, minlength=6) / 60
     assert np.abs(share - expected).max() <= 1 / 30
     assert np.isnan(batch[0].mean_eV)
+
+
+def test_before_any_label_the_first_batch_is_spread_out():
+    """Maximin: whatever is left lies nearer to the batch than its members lie to one another."""
+    pool, features = pool_of()
+    batch = propose(None, pool, AcquisitionConfig(), 8, rng=RNG(0))
+    chosen = [p.index for p in batch]
+    apart = cdist(features[chosen], features[chosen])[np.triu_indices(8, 1)].min()
+    rest = np.setdiff1d(np.arange(60), chosen)
+    assert cdist(features[rest], features[chosen]).min(axis=1).max() <= apart
+    assert np.isnan(batch[0].mean_eV)
+    other = propose(None, pool, AcquisitionConfig(), 8, rng=RNG(5))
+    assert other[0].index != batch[0].index  # the first one is drawn
+    # One by one, with the earlier ones pending, is the same.
+    asked = []
+    for proposal in batch[1:]:
+        asked.append((chosen[len(asked)], 0))
+        following = propose(None, pool, AcquisitionConfig(), 1, Standing(pending=asked), RNG(9))
+        assert following[0].index == proposal.index
+
+
+def test_maximin_without_features_says_what_is_missing():
+    pool, _ = pool_of()
+    bare = CandidatePool(pool.compositions, pool.rows, pool.clusters)
+    with pytest.raises(ValueError, match=r"pool\.features"):
+        propose(None, bare, AcquisitionConfig(), 2)
+
+
+def picks_of(model, pool, labelled, **options):
+    config = AcquisitionConfig(diversity="none", **options)
+    return [p.index for p in propose(model, pool, config, 8, Standing(labelled), RNG(0))]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 30), st.floats(-5, 5), st.floats(0.01, 100), st.integers(0, 99))
+def test_top_k_knows_no_unit_and_no_zero_of_energy(wanted, shift, scale, seed):
+    pool, features = pool_of(seed=seed)
+    model, labelled, _ = trained(pool, features, seed=seed)
+
+    class Moved:
+        def predict(self, X, return_std=False):
+            mean, sigma = model.predict(X, return_std=True)
+            return (scale * mean + shift, scale * sigma) if return_std else scale * mean + shift
+
+    there = [Observation(o.composition, 0, scale * o.value_eV + shift) for o in labelled]
+    assert picks_of(Moved(), pool, there, strategy="top-k", wanted=wanted) == picks_of(
+        model, pool, labelled, strategy="top-k", wanted=wanted
+    )
+
+
+def test_top_k_of_one_is_expected_improvement():
+    pool, features = pool_of()
+    model, labelled, _ = trained(pool, features)
+    one = picks_of(model, pool, labelled, strategy="top-k", wanted=1)
+    assert one == picks_of(model, pool, labelled, strategy="ei")
+    batch = propose(model, pool, AcquisitionConfig(strategy="top-k", wanted=7), 3, Standing(labelled), RNG(0))
+    assert "of the 7 best" in batch[0].reason
+
+
+def test_every_place_of_a_top_k_batch_has_its_own_bar():
+    """A sure small gain on the fourth best, an unlikely large one on the best: a batch of two takes both."""
+    mean, sigma = np.array([0.33, 0.45, 0.60]), np.array([0.001, 0.15, 0.001])
+    known = np.array([0.50, 0.20, 0.40, 0.30])
+
+    def best_first(*ranks):
+        return np.argsort(-scores.top_k(mean, sigma, known, np.array(ranks), RNG(0))).tolist()
+
+    assert set(best_first(1, 4)[:2]) == {0, 1}
+    assert best_first(1)[0] == 1
+    assert best_first(4)[0] == 0
+    assert best_first(400) == best_first(4)  # more than there are: better than the worst counts
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 99))
+def test_places_go_round_all_bars_whether_filled_together_or_one_by_one(k, batch, before):
+    together = scores.ranks_of_places(k, batch, before, batch)
+    one_by_one = [int(scores.ranks_of_places(k, batch, before + i, 1)[0]) for i in range(batch)]
+    assert together.tolist() == sorted(one_by_one)
+    assert together[-1] == k
+    assert (np.diff(together) >= 0).all()
+    assert together[0] == -(-k // batch)
+
+
+@given(st.floats(-2, 2), st.floats(0.01, 2), st.floats(0, 2), st.floats(-2, 2))
+def test_expected_improvement_falls_with_the_mean_and_grows_with_the_bar(mean, sigma, step, bar):
+    ei = scores.expected_improvement(np.array([mean, mean + step]), np.full(2, sigma), bar)
+    assert ei[0] >= ei[1] - 1e-12
+    assert scores.expected_improvement(np.array([mean]), np.array([sigma]), bar + step)[0] >= ei[0] - 1e-12
 
 
 def test_stratified_takes_30_percent_of_every_cluster_over_several_rounds():
@@ -267,7 +358,7 @@ def test_equal_predictions_give_a_random_batch():
             seen = {
                 tuple(p.index for p in propose(Flat(), pool, config, 4, Standing(labelled), RNG(s))) for s in range(5)
             }
-            assert len(seen) > 1, (strategy, rule)
+            assert len(seen) > 1 or strategy == "maximin", (strategy, rule)  # it looks at no prediction
             assert all(len(set(batch)) == 4 for batch in seen)
 
 

@@ -218,7 +218,7 @@ def test_report_files(tmp_path):
     page = write_report(result, tmp_path / "report", "Toy <table>")
     text = page.read_text()
     assert "Toy &lt;table&gt;" in text
-    assert "N = 120 candidates, M = 6 targets, batch 10, first round 10 (random, counted), 2 seeds" in text
+    assert "N = 120 candidates, M = 6 targets, batch 10, first round 10 (maximin, counted), 2 seeds" in text
     assert "data:image/png;base64," in text
     assert "http" not in text
     columns = ["strategy", "n", "top_fraction_mean", "top_fraction_p05", "top_fraction_p95", "best_value_mean"]

@@ -37,6 +37,7 @@ def test_how_many_from_where_how_good_and_what_for() -> None:
     [
         ("ei", 0.012, "best EI 12.0 meV"),
         ("pi", 0.25, "best PI 25%"),
+        ("top-k", -0.1, "best EI of the 18 best (predicted 0.450"),
         ("greedy", -0.45, "lowest mean (predicted 0.450"),
         ("max-sigma", 0.04, "largest sigma (predicted"),
         ("random", 1.0, "chosen by random"),
@@ -47,7 +48,7 @@ def test_in_the_measure_of_its_strategy(strategy: str, score: float, words: str)
 
 
 def test_without_labels_at_the_target() -> None:
-    assert "stratified for want of labels at chgnet-neb" in said([proposal(1, None)], [], number=1)
+    assert "maximin for want of labels at chgnet-neb" in said([proposal(1, None)], [], number=1)
     ranked = proposal(1, None, reason="low confidence bound, all at bvse: nothing is labelled at chgnet-neb yet")
     assert "ranked at bvse for want of labels" in said([ranked], [], number=1)
     assert said([proposal(1, None)], [], number=0).endswith("for pre-training with bvse")

@@ -51,7 +51,7 @@ def test_same_labels_same_model_with_or_without_the_cache(candidates: Candidates
 
 def test_a_campaign_may_start_from_a_model_of_ours(candidates: Candidates, tmp_path: Path) -> None:
     config = ModelSection(**EPOCHS)
-    Retrainer(config, candidates, 1, tmp_path).train(examples(list(range(6))), NONE).save(tmp_path / "ours")
+    Retrainer(config, candidates, 1, tmp_path).train(examples(list(range(6))), NONE).ensemble.save(tmp_path / "ours")
     again = Retrainer(ModelSection(start_from=tmp_path / "ours", **EPOCHS), candidates, 1, tmp_path / "c")
     assert np.isfinite(again.train(NONE, examples([1, 3])).predict(np.array([[0]]))).all()
 
