@@ -19,6 +19,7 @@ from agent.stopping import StoppingConfig
 from calculators.dask_cluster import DaskOptions
 from calculators.jobs import JobOptions
 from flows.errors import ConfigError
+from flows.hull_limit import HullSection
 from flows.outcomes import SynthesizabilitySection
 from flows.screening_steps import ScreenSection
 
@@ -181,6 +182,7 @@ class Config(Section):
     dask: DaskOptions = Field(default_factory=DaskOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
+    hull: HullSection = Field(default_factory=HullSection)
     synthesizability: SynthesizabilitySection = Field(default_factory=SynthesizabilitySection)
     stopping: StoppingConfig = Field(default_factory=StoppingConfig)
     screen: ScreenSection = Field(default_factory=ScreenSection)

@@ -121,10 +121,11 @@ class Proposer:
         return self.candidates.work(composition, ordering, calculator, settings)
 
     def pool(self) -> CandidatePool:
-        """The space without what a person has excluded."""
+        """The space without what a person has excluded, what is too unstable, and what cannot be made."""
         candidates = self.candidates
         allowed = np.ones(len(candidates.compositions), dtype=bool)
         allowed[self._edited("exclude")] = False
+        allowed &= self._stable
         if (passing := self.passing()) is not None:
             allowed &= passing.allowed
         return CandidatePool.of(
@@ -155,6 +156,12 @@ class Proposer:
             return ""
         count, total = int(passing.allowed.sum()), len(self.candidates.compositions)
         return f"; {count:,} of {total:,} compositions are synthesizable by {passing.classifier}"
+
+    @cached_property
+    def _stable(self) -> NDArray[np.bool_]:
+        """(compositions,) what the limit on the energy above the hull lets through; read once."""
+        with as_user_error():
+            return self.config.hull.allowed(self.candidates.compositions, self.candidates.host)
 
     @cached_property
     def _passing(self) -> dict[Hashable, Passing]:
