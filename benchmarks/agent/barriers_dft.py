@@ -42,7 +42,7 @@ ANIONS = {"O", "F", "S", "Se", "Te", "N", "Cl", "Br", "I"}
 SOFTNESS_A = 0.31
 TARGETS = 28
 BATCH = 8
-WITH = ["cheap-order", "top-k", "greedy", "hybrid", "ei+cluster-quota"]
+WITH = ["cheap-order", "top-k", "greedy", "lcb", "hybrid", "ei+cluster-quota"]
 WITHOUT = ["random", "stratified", "top-k", "lcb", "ei+cluster-quota"]
 
 
