@@ -175,12 +175,13 @@ def test_a_single_run_gives_back_energy_forces_and_order(standin):
     assert "IVDW = 11" in (standin / "run" / "INCAR").read_text()
 
 
-def test_errors_of_vasp_are_repaired_by_custodian(standin, monkeypatch):
-    monkeypatch.setenv("VASP_STANDIN_FAIL", "edddav")
+@pytest.mark.parametrize(("error", "repair"), [("edddav", "ALGO = All"), ("zbrent", "IBRION = 1")])
+def test_errors_of_vasp_are_repaired_by_custodian(standin, monkeypatch, error, repair):
+    monkeypatch.setenv("VASP_STANDIN_FAIL", error)
     atoms = bulk("Cu")
     atoms.calc = vasp.make_vasp(standin / "run")
     assert np.isfinite(atoms.get_potential_energy())
-    assert "ALGO = All" in (standin / "run" / "INCAR").read_text()
+    assert repair in (standin / "run" / "INCAR").read_text()
 
 
 @pytest.mark.parametrize(
