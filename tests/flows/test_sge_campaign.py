@@ -1,4 +1,4 @@
-"""A campaign whose labels are jobs of a real Grid Engine: the driver is killed, the jobs run on, none is sent twice."""
+"""A campaign whose labels are jobs of a real Grid Engine: the driver is killed, the jobs run on, once each."""
 
 from __future__ import annotations
 
