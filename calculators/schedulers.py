@@ -80,7 +80,7 @@ class Scheduler:
             NoAnswer: it fails, or answers in another form than expected.
             SchedulerError: it is not there.
         """
-        command = self._io.get_jobs_list_cmd(None, pwd.getpwuid(os.getuid()).pw_name)
+        command = self._io.get_jobs_list_cmd(None, _user())
         done = run(command, {"SQUEUE_ARRAY": "1"})
         text = _SGE_STATE.sub(lambda found: f"<state>{_known_state(found[1])}</state>", done.stdout)
         try:
@@ -107,6 +107,13 @@ class Scheduler:
             return str(job.sub_state.value)
         except _UNREADABLE:
             return ""
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user without a name, as in some containers: Slurm takes the number
+        return str(os.getuid())
 
 
 def _known_state(letters: str) -> str:
