@@ -41,10 +41,7 @@ NETWORKS |= {
     "cgformer-nolayers": lambda: CGformer(CGformerConfig(layers=0)),
     "cgformer-none": lambda: CGformer(CGformerConfig(spatial="none", edges=False)),
     "cgformer-hop": lambda: CGformer(CGformerConfig(spatial="hop")),
-    "cgformer-values": lambda: CGformer(CGformerConfig(spatial="values")),
-    "cgformer-2conv": lambda: CGformer(CGformerConfig(convolutions=2)),
     "cgformer-3conv": lambda: CGformer(CGformerConfig(convolutions=3)),
-    "cgformer-3conv-nolayers": lambda: CGformer(CGformerConfig(convolutions=3, layers=0)),
 }
 DATA = Path(__file__).parent / "data"
 FORMATION = "formation_eV"

@@ -27,6 +27,12 @@ def train(
     robust: Annotated[
         bool, typer.Option(help="Scale by median and quartiles: for targets with a heavy tail, such as barriers.")
     ] = False,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            help="Three convolutions with batch norms: for orderings of one host, whose arrangement counts."
+        ),
+    ] = False,
     pretrain: Annotated[Optional[Path], typer.Option(help="Data set of a cheap fidelity to train on first.")] = None,  # noqa: UP045
     start_from: Annotated[Optional[Path], typer.Option(help="Folder of a trained model to start from.")] = None,  # noqa: UP045
 ) -> None:
@@ -36,12 +42,14 @@ def train(
     0) in the extended XYZ file, or as data of that name in an ASE database: the model reads out there.
     """
     from flows.progress import Reporter
+    from models.cgformer import CGformerConfig
     from models.commands import TrainOptions
     from models.commands import train as run
     from models.ensemble import EnsembleConfig
     from models.training import TrainConfig
 
-    config = EnsembleConfig(train=TrainConfig(epochs=epochs, robust=robust), pretrain_epochs=epochs)
+    network = CGformerConfig(convolutions=3, norm="batch") if deep else CGformerConfig()
+    config = EnsembleConfig(network=network, train=TrainConfig(epochs=epochs, robust=robust), pretrain_epochs=epochs)
     options = TrainOptions(
         data, out, target, unit, members, seed, folds, config, pretrain=pretrain, start_from=start_from
     )
@@ -75,7 +83,9 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the table and the figures.")] = Path("evaluation"),
     models: Annotated[
         str,
-        typer.Option(help="Comma-separated, of cgformer, cgcnn, schnet, alignn, released, ensemble, forest and gp."),
+        typer.Option(
+            help="Comma-separated: cgformer, cgformer-deep, cgcnn, schnet, alignn, released, ensemble, forest, gp."
+        ),
     ] = "cgformer,cgcnn,schnet,forest",
     target: Annotated[Optional[str], typer.Option(help="Name of the target, where there are several.")] = None,  # noqa: UP045
     unit: Annotated[str, typer.Option(help="Unit of the target, for the figures.")] = "eV",

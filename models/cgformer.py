@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from models.batch import GraphBatch
+from models.cgcnn import BatchNormConvolution
 from models.features import FEATURES, feature_table
+from models.gated_messages import Bonds
 from models.layers import (
     AttentionBias,
     Convolution,
@@ -38,6 +40,8 @@ class CGformerConfig:
     Attributes:
         width: node width.
         convolutions: graph convolutions before the attention layers.
+        norm: ``layer``, or ``batch`` for CGCNN's convolutions with batch norms, which learn how the elements of one
+            host are arranged where layer norms do not (docs/benchmarks/models.md); use three of them.
         layers: attention layers; 0 leaves a CGCNN.
         heads: attention heads; must divide `width`.
         spatial: spatial encoding, see `models.layers.AttentionBias`.
@@ -53,6 +57,7 @@ class CGformerConfig:
 
     width: int = 64
     convolutions: int = 1
+    norm: Literal["layer", "batch"] = "layer"
     layers: int = 1
     heads: int = 4
     spatial: Spatial = "rbf"
@@ -70,6 +75,8 @@ class CGformerConfig:
                 "width and fidelities must be at least 1, convolutions and layers at least 0; "
                 f"got {self.width}, {self.fidelities}, {self.convolutions}, {self.layers}"
             )
+        if self.norm not in ("layer", "batch"):
+            raise ValueError(f"norm must be layer or batch, got {self.norm!r}")
         if self.pooling not in ("focus", "mean"):
             raise ValueError(f"pooling must be focus or mean, got {self.pooling!r}")
         if self.layers and (self.heads < 1 or self.width % self.heads):
@@ -103,9 +110,8 @@ class CGformer(Network):
         self.mark = nn.Parameter(torch.zeros(config.width)) if focus else None
         self.peak = nn.Parameter(torch.zeros(config.width, config.width)) if focus else None
         self.basis = Gaussians()
-        self.convolutions = nn.ModuleList(
-            [Convolution(config.width, len(self.basis)) for _ in range(config.convolutions)]
-        )
+        kind = Convolution if config.norm == "layer" else BatchNormConvolution
+        self.convolutions = nn.ModuleList([kind(config.width, len(self.basis)) for _ in range(config.convolutions)])
         attention = config.layers > 0
         self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
         self.bias = AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
@@ -143,9 +149,9 @@ class CGformer(Network):
         bonds = self.basis(batch.lengths, reach=True)
         convolutions = list(self.convolutions)
         mark = self.mark if batch.marked.any() else None
-        if batch.bonds is not None and self.fidelity is None and convolutions and mark is None:
-            first = convolutions.pop(0)
-            assert isinstance(first, Convolution)
+        first = convolutions[0] if convolutions and self.fidelity is None and mark is None else None
+        if batch.bonds is not None and isinstance(first, Convolution):
+            del convolutions[0]
             nodes = first.of_elements(table, bonds, batch)
         else:
             nodes = table.index_select(0, batch.numbers)
@@ -153,8 +159,10 @@ class CGformer(Network):
             nodes = nodes + self.fidelity(batch.fidelity).index_select(0, batch.crystal)
         if mark is not None:
             nodes = nodes + batch.marked[:, None] * mark
+        listed = None if batch.complete else torch.isfinite(batch.lengths)
+        around = Bonds(batch.neighbours, bonds, listed)
         for convolution in convolutions:
-            nodes = convolution(nodes, bonds, batch)
+            nodes = convolution(nodes, around)
         if self.bias is None:
             return nodes
         if self.degrees is not None:

@@ -106,13 +106,10 @@ class Convolution(nn.Module):
         summed = functional.embedding_bag(different.index, messages, mode="sum")
         return table.index_select(0, batch.numbers) + self.norm(summed * self.scale)
 
-    def forward(self, nodes: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
-        """Nodes (t, w) and bond expansions (t or n, k, b) to new nodes (t, w)."""
-        listed = None if batch.complete else torch.isfinite(batch.lengths)
-        weight = self.bond.weight[:, : bonds.shape[-1]]
-        messages = GatedMessages.apply(
-            self.centre(nodes), self.other(nodes), weight, Bonds(batch.neighbours, bonds, listed), True
-        )
+    def forward(self, nodes: torch.Tensor, bonds: Bonds) -> torch.Tensor:
+        """Nodes (t, w) to new nodes (t, w)."""
+        weight = self.bond.weight[:, : bonds.expanded.shape[-1]]
+        messages = GatedMessages.apply(self.centre(nodes), self.other(nodes), weight, bonds, True)
         return nodes + self.norm(messages * self.scale)
 
 

@@ -37,6 +37,7 @@ def _alignn() -> Network:
 #: Architectures by name; "released" is what the paper's code is, "cgformer" what the paper describes.
 NETWORKS: dict[str, Callable[[], Network]] = {
     "cgformer": lambda: CGformer(CGformerConfig()),
+    "cgformer-deep": lambda: CGformer(CGformerConfig(convolutions=3, norm="batch")),
     "released": ReleasedCGformer,
     "cgcnn": CGCNN,
     "schnet": _schnet,

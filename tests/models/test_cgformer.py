@@ -201,6 +201,21 @@ def test_marks_that_are_not_yes_or_no_are_refused(nasicon):
         GraphStore([wrong])
 
 
+def test_batch_norms_are_at_rest_in_predictions(rattled, nasicon, decorations):
+    made = network(norm="batch", convolutions=2)
+    structures = [*rattled, nasicon]
+    single = np.concatenate([values(made, [atoms]) for atoms in structures])
+    np.testing.assert_allclose(values(made, structures), single, atol=1e-5)
+    decorated = [nasicon.copy() for _ in range(2)]
+    for atoms, numbers in zip(decorated, decorations, strict=False):
+        atoms.numbers = numbers
+    with torch.no_grad():
+        shared = made(HostGraphs(nasicon, decorations[:2]).batch(np.arange(2)))[:, 0].numpy()
+    np.testing.assert_allclose(shared, values(made, decorated), atol=1e-8)
+    with pytest.raises(ValueError, match="norm must be layer or batch"):
+        CGformerConfig(norm="group")
+
+
 def test_pooling_is_focus_or_mean():
     with pytest.raises(ValueError, match="pooling must be focus or mean"):
         CGformerConfig(pooling="max")

@@ -1,7 +1,5 @@
 """Messages by blocks, and their norm from moments, are CGCNN's formula: values, gradients, running statistics."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -100,15 +98,13 @@ def test_the_layer_norm_convolution_is_the_plain_formula(bonds):
     made = Convolution(8, 41).double()
     t, k = bonds.neighbours.shape
     listed = torch.ones(t, k, dtype=torch.bool) if bonds.listed is None else bonds.listed
-    lengths = torch.where(listed, 1.0, torch.inf)[: len(bonds.expanded)]
-    batch = SimpleNamespace(neighbours=bonds.neighbours, lengths=lengths, complete=bonds.listed is None)
     nodes = torch.randn(t, 8, dtype=torch.double)
     expanded = bonds.expanded.repeat(t // len(bonds.expanded), 1, 1)
     mixed = made.centre(nodes)[:, None] + made.other(nodes)[bonds.neighbours] + made.bond(expanded)
     gate, core = mixed.chunk(2, dim=-1)
     messages = torch.sigmoid(gate) * functional.silu(core) * listed.repeat(t // len(listed), 1)[..., None]
     expected = nodes + made.norm(messages.sum(dim=1) * made.scale)
-    torch.testing.assert_close(made(nodes, bonds.expanded, batch), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(made(nodes, bonds), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_moments_are_those_of_all_bonds_and_their_gradient_the_numerical_one():

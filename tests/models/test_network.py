@@ -45,6 +45,7 @@ def test_one_label_of_an_odd_crystal_trains(name):
 
 def test_unknown_architectures_are_refused(crystals):
     with pytest.raises(
-        ValueError, match="unknown network 'gnn'; allowed are cgformer, released, cgcnn, schnet, alignn"
+        ValueError,
+        match="unknown network 'gnn'; allowed are cgformer, cgformer-deep, released, cgcnn, schnet, alignn",
     ):
         NetworkRegressor(crystals[0], "gnn").fit([[0]], [0.1])
