@@ -93,20 +93,12 @@ def count_matrix(structures: list[Atoms]) -> np.ndarray:
 
 
 def train_and_predict(
-    name: str,
-    store: GraphStore,
-    y: np.ndarray,
-    test: np.ndarray,
-    seed: int,
-    data: str,
-    told: bool,
-    cheap: np.ndarray | None = None,
+    name: str, store: GraphStore, y: np.ndarray, test: np.ndarray, seed: int, data: str, told: bool
 ):
     """Test predictions and facts of one fold.
 
     A tenth of the training rows chooses the best epoch. Of barriers that would be 45 rows with single ones up to
-    9 eV, whose choice is mostly chance: there all are trained on and the last epoch is taken. With `cheap` labels of
-    all rows (the test rows' too, since they cost little) the network is trained on these first.
+    9 eV, whose choice is mostly chance: there all are trained on and the last epoch is taken.
     """
     rng = np.random.default_rng((seed, 3))
     rest = rng.permutation(np.flatnonzero(~test))
@@ -118,11 +110,7 @@ def train_and_predict(
     _, _, _, epochs, batch = DATA[data]
     config = TrainConfig(epochs=epochs, min_steps=0, batch_size=batch, learning_rate=rate, robust=data == "barriers")
     validation = (hold, y[hold], None) if held else None
-    if cheap is not None:
-        Trainer(network, store, np.arange(len(cheap)), cheap, config, seed=seed).run()
-    trainer = Trainer(
-        network, store, train, y[train], config, seed=seed, validation=validation, pretrained=cheap is not None
-    )
+    trainer = Trainer(network, store, train, y[train], config, seed=seed, validation=validation)
 
     def tell(epoch: int, total: int, loss: float) -> None:
         if told and epoch % 5 == 0:
@@ -157,10 +145,6 @@ def run(args: argparse.Namespace) -> None:
                     features = np.column_stack([composition_features(count_matrix(structures)), mace_of(rows)])
                     fitted = CompositionForest(features, seed=seed).fit(np.flatnonzero(~test)[:, None], y[~test])
                     mean, facts = fitted.predict(np.flatnonzero(test)[:, None]), {}
-                elif name == "cgformer-pretrained":
-                    store = store or GraphStore(structures)
-                    cheap = mace_of(rows)
-                    mean, facts = train_and_predict("cgformer", store, y, test, seed, args.data, args.verbose, cheap)
                 elif name.endswith("-mace") and name.removesuffix("-mace") in NETWORKS:
                     # Delta learning: the network learns what a robust line through the MACE barriers leaves over.
                     store = store or GraphStore(structures)

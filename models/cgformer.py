@@ -40,8 +40,8 @@ class CGformerConfig:
     Attributes:
         width: node width.
         convolutions: graph convolutions before the attention layers.
-        norm: ``layer``, or ``batch`` for CGCNN's convolutions with batch norms, which learn how the elements of one
-            host are arranged where layer norms do not (docs/benchmarks/models.md); use three of them.
+        norm: of the convolutions; ``batch`` takes CGCNN's own, three of which learn how the elements of one host are
+            arranged where ours with layer norms do not (docs/benchmarks/models.md).
         layers: attention layers; 0 leaves a CGCNN.
         heads: attention heads; must divide `width`.
         spatial: spatial encoding, see `models.layers.AttentionBias`.
