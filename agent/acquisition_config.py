@@ -28,7 +28,7 @@ class AcquisitionConfig(BaseModel):
         "thompson (one ensemble member per place); hybrid (lcb from exploring to exploiting).",
     )
     diversity: Diversity = Field(
-        "none",
+        "cluster-quota",
         description="none; cluster-quota (no cluster takes more than its share); kmeans (one of each group of the "
         "top beta x batch); lcmd (largest cluster, maximum distance). Ignored by random and stratified.",
     )
@@ -42,10 +42,10 @@ class AcquisitionConfig(BaseModel):
     beta: float = Field(5.0, ge=1, description="kmeans and lcmd choose from the top beta x batch.")
     cluster_share: float = Field(0.5, gt=0, le=1, description="Largest share of a batch for one cluster.")
     unseen_share: float = Field(
-        0.25,
+        0.0,
         ge=0,
         le=1,
-        description="Largest share of a batch that goes first to clusters without any label.",
+        description="Largest share of a batch that goes first to clusters without any label; maximin visits them.",
     )
     max_orderings: int = Field(
         1,

@@ -42,8 +42,9 @@ ANIONS = {"O", "F", "S", "Se", "Te", "N", "Cl", "Br", "I"}
 SOFTNESS_A = 0.31
 TARGETS = 28
 BATCH = 8
-WITH = ["cheap-order", "top-k", "greedy", "lcb", "hybrid", "ei+cluster-quota"]
-WITHOUT = ["random", "stratified", "top-k", "lcb", "ei+cluster-quota"]
+DEFAULT = "top-k+cluster-quota"
+WITH = ["cheap-order", DEFAULT, "top-k", "greedy", "lcb", "hybrid", "ei+cluster-quota"]
+WITHOUT = ["random", "stratified", DEFAULT, "top-k", "lcb", "ei+cluster-quota"]
 
 
 def load() -> list[dict[str, Any]]:

@@ -39,8 +39,8 @@ from flows.backtesting import CGformers
 
 ROOT = Path(__file__).parents[2]
 TARGETS = 18
-DEFAULT = "top-k"
-MODELS = [DEFAULT, "greedy", "lcb", "ei+cluster-quota", "top-k+cluster-quota"]
+DEFAULT = "top-k+cluster-quota"
+MODELS = [DEFAULT, "top-k", "greedy", "lcb", "ei+cluster-quota"]
 OTHERS = ["pi", "thompson", "ei", "hybrid", "max-sigma", "ei+kmeans", "lcb+lcmd"]
 
 

@@ -329,7 +329,7 @@ def test_a_cluster_of_one(strategy, rule, kind):
     pool = CandidatePool.of(pool.compositions, clusters, 1)
     model = Ridge(features).fit(np.arange(4)[:, None], features[:4, 0])
     labelled = [Observation(i, 0, float(features[i, 0])) for i in range(4)]
-    config = AcquisitionConfig(strategy=strategy, diversity=rule)
+    config = AcquisitionConfig(strategy=strategy, diversity=rule, unseen_share=0.25)
     batch = [p.index for p in propose(model, pool, config, 8, Standing(labelled), RNG(0))]
     assert len(set(batch)) == 8
     assert not set(batch) & set(range(4))
