@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.acquisition_config import AcquisitionConfig
 from agent.clusters import ClusterConfig
@@ -178,7 +178,8 @@ class Config(Section):
     ordering: OrderingSection = Field(default_factory=OrderingSection)
     pretrain: PretrainSection = Field(default_factory=PretrainSection)
     label: LabelSection = Field(default_factory=LabelSection)
-    jobs: JobOptions = Field(default_factory=JobOptions)
+    #: Section slurm before there were other schedulers.
+    jobs: JobOptions = Field(default_factory=JobOptions, validation_alias=AliasChoices("jobs", "slurm"))
     dask: DaskOptions = Field(default_factory=DaskOptions)
     model: ModelSection = Field(default_factory=ModelSection)
     acquisition: AcquisitionConfig = Field(default_factory=AcquisitionConfig)
@@ -188,14 +189,6 @@ class Config(Section):
     screen: ScreenSection = Field(default_factory=ScreenSection)
     ledger: LedgerSection = Field(default_factory=LedgerSection)
     prefect: PrefectSection = Field(default_factory=PrefectSection)
-
-    @model_validator(mode="before")
-    @classmethod
-    def jobs_were_called_slurm(cls, data: Any) -> Any:
-        """Campaigns from before there were other schedulers go on."""
-        if isinstance(data, dict) and "slurm" in data and "jobs" not in data:
-            return {"jobs" if section == "slurm" else section: content for section, content in data.items()}
-        return data
 
     @model_validator(mode="after")
     def budget_is_possible(self) -> Config:

@@ -6,12 +6,15 @@
     python -m benchmarks.agent.chgnet_pool analyse
 
 `choose` writes the orderings, a few to a file. `label_pool.py` appends to FOLDER/labels.jsonl, can be stopped at any
-time and repeats nothing. `store` writes benchmarks/data/chgnet_pool.csv, one line a label; `analyse` reads that,
+time and repeats nothing. `store` writes benchmarks/data/chgnet_pool.csv, a line a label; `analyse` reads that,
 prints signal to noise, rank correlations, cost and failures, and draws docs/benchmarks/chgnet-pool.png.
 
 The part is a systematic sample: 60 of the 994 compositions, evenly spaced in the order of their mean bond-valence
 E_3D, so that correlations are those of the whole pool. Every composition gets ordering 0, in random sequence (what is
 finished at any time is a fair sample), then half of them ordering 1, for the scatter between orderings.
+
+With `--preset thorough` (percolation in a relaxed cell, what `quick` is not) twelve of these compositions get both
+orderings, one composition after the other; label_pool.py takes --settings '{"preset": "thorough"}' then.
 """
 
 from __future__ import annotations
@@ -35,26 +38,30 @@ from benchmarks.agent.bvse_pool import DATA as BVSE
 from benchmarks.agent.label_noise import icc, interval, variances
 
 ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "benchmarks" / "data" / "chgnet_pool.csv"
+DATA = ROOT / "benchmarks" / "data"
+TABLES = {"quick": DATA / "chgnet_pool.csv", "thorough": DATA / "chgnet_pool_thorough.csv"}
 PLOT = ROOT / "docs" / "benchmarks" / "chgnet-pool.png"
 COMPOSITIONS = 60
 REPLICATED = 30
+PAIRS = 12
 CHUNK = 6
 DIMENSIONS = ("E_1D_eV", "E_3D_eV")
 
 
-def sample() -> list[tuple[str, int]]:
+def sample(preset: str) -> list[tuple[str, int]]:
     """(composition key, ordering) in the sequence in which they are labelled."""
     means = pd.read_csv(BVSE).groupby("composition").E_3D_eV.mean().sort_values(kind="stable")
     places = np.linspace(0, len(means) - 1, COMPOSITIONS).round().astype(int)
     keys = np.random.default_rng(0).permutation(means.index.to_numpy()[places])
+    if preset == "thorough":
+        return [(str(key), ordering) for key in keys[:PAIRS] for ordering in (0, 1)]
     return [(str(key), 0) for key in keys] + [(str(key), 1) for key in keys[:REPLICATED]]
 
 
-def choose(folder: Path) -> None:
+def choose(folder: Path, preset: str) -> None:
     host = load_host("nzsp")
     frames = []
-    for key, ordering in sample():
+    for key, ordering in sample(preset):
         atoms = draw(host, Composition.from_key(key), ordering)
         atoms.info["name"] = f"{key} #{ordering}"
         frames.append(atoms)
@@ -63,16 +70,16 @@ def choose(folder: Path) -> None:
         ase.io.write(folder / f"chunk-{number:02d}.extxyz", frames[start : start + CHUNK])
 
 
-def store(folder: Path) -> None:
+def store(folder: Path, preset: str) -> None:
     """The labels as a table; of a label that was asked for twice the later line counts."""
     lines = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines()]
-    rows = {line["name"]: _row(line) for line in lines}
+    rows = {line["name"]: _row(line, preset) for line in lines}
     frame = pd.DataFrame(rows.values()).sort_values(["ordering", "composition"])
-    frame.round(5).to_csv(TABLE, index=False)
-    print(f"{len(frame)} labels of {frame.composition.nunique()} compositions in {TABLE.name}")
+    frame.round(5).to_csv(TABLES[preset], index=False)
+    print(f"{len(frame)} labels of {frame.composition.nunique()} compositions in {TABLES[preset].name}")
 
 
-def _row(line: dict[str, Any]) -> dict[str, Any]:
+def _row(line: dict[str, Any], preset: str) -> dict[str, Any]:
     composition, ordering = line["name"].rsplit(" #", 1)
     hops, decisive, failure = line["hops"], line["decisive"], line["failure"]
     hop = hops[decisive] if failure is None and decisive is not None else {}
@@ -92,7 +99,7 @@ def _row(line: dict[str, Any]) -> dict[str, Any]:
         "force_calls": line["force_calls"],
         "seconds": line["seconds"].get("total"),
         "calculator": f"chgnet {versions['chgnet']}",
-        "preset": "quick",
+        "preset": preset,
         "rule": settings["rule"],
         "images": settings["images"],
     }
@@ -106,8 +113,8 @@ def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, 
     return float(spearmanr(a, b).statistic), float(low), float(high)
 
 
-def analyse() -> None:
-    frame = pd.read_csv(TABLE)
+def analyse(preset: str) -> None:
+    frame = pd.read_csv(TABLES[preset])
     good = frame[frame.E_b_eV.notna()]
     print(f"{len(frame)} labels asked for, {len(good)} with a value; failures: {dict(frame.failure.value_counts())}")
     print(f"cost: median {frame.seconds.median():.0f} s, {frame.force_calls.median():.0f} force calls")
@@ -133,7 +140,8 @@ def analyse() -> None:
             f"{np.sqrt(within):.3f} eV, ICC {rows[name][1]:.2f} [{rows[name][2]:.2f}, {rows[name][3]:.2f}], Spearman "
             f"between the two {rho:.2f} [{low:.2f}, {high:.2f}]"
         )
-    plot(first, rows["E_b_eV"][0], rows["E_3D_eV"][0])
+    if preset == "quick":
+        plot(first, rows["E_b_eV"][0], rows["E_3D_eV"][0])
 
 
 def plot(first: pd.DataFrame, chgnet: NDArray[np.float64], bvse: NDArray[np.float64]) -> None:
@@ -161,13 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["choose", "store", "analyse"])
     parser.add_argument("folder", type=Path, nargs="?", help="of orderings and labels: for choose and store")
+    parser.add_argument("--preset", choices=list(TABLES), default="quick")
     args = parser.parse_args()
     if args.command == "analyse":
-        analyse()
+        analyse(args.preset)
     elif args.folder is None:
         parser.error(f"{args.command} needs FOLDER")
     else:
-        {"choose": choose, "store": store}[args.command](args.folder)
+        {"choose": choose, "store": store}[args.command](args.folder, args.preset)
 
 
 if __name__ == "__main__":
