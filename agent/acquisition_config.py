@@ -21,7 +21,7 @@ class AcquisitionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Strategy = Field(
-        "ei",
+        "top-k",
         description="random; stratified (the CGformer paper's: in proportion to the clusters); maximin (farthest "
         "from all that is known); greedy (lowest mean); max-sigma (largest sigma); lcb (lower confidence bound); ei "
         "(expected improvement); pi (probability of improvement); top-k (expected improvement of the `wanted` best); "

@@ -42,9 +42,9 @@ ANIONS = {"O", "F", "S", "Se", "Te", "N", "Cl", "Br", "I"}
 SOFTNESS_A = 0.31
 TARGETS = 28
 BATCH = 8
-DEFAULT = "ei+cluster-quota"
-WITH = ["cheap-order", DEFAULT, "top-k+cluster-quota", "top-k", "greedy", "lcb", "hybrid"]
-WITHOUT = ["random", "stratified", DEFAULT, "top-k+cluster-quota", "top-k", "lcb"]
+DEFAULT = "top-k+cluster-quota"
+WITH = ["cheap-order", DEFAULT, "top-k", "ei+cluster-quota", "greedy", "lcb", "hybrid"]
+WITHOUT = ["random", "stratified", DEFAULT, "top-k", "ei+cluster-quota", "lcb"]
 
 
 def load() -> list[dict[str, Any]]:

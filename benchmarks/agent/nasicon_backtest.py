@@ -39,9 +39,9 @@ from flows.backtesting import CGformers
 
 ROOT = Path(__file__).parents[2]
 TARGETS = 18
-DEFAULT = "ei+cluster-quota"
-MODELS = [DEFAULT, "ei", "top-k+cluster-quota", "top-k", "greedy", "lcb"]
-OTHERS = ["pi", "thompson", "hybrid", "max-sigma", "ei+kmeans", "lcb+lcmd"]
+DEFAULT = "top-k+cluster-quota"
+MODELS = [DEFAULT, "top-k", "ei+cluster-quota", "greedy", "lcb"]
+OTHERS = ["pi", "thompson", "ei", "hybrid", "max-sigma", "ei+kmeans", "lcb+lcmd"]
 
 
 #: Less than `ionloop backtest` trains, so that thirty seeds can be had.
@@ -114,7 +114,7 @@ def main() -> None:
         ),
         "drawn": (
             of_means(replicated, 24),
-            base.model_copy(update={"strategies": [DEFAULT, "top-k"], "acquisition": drawn}),
+            base.model_copy(update={"strategies": [DEFAULT, "ei+cluster-quota"], "acquisition": drawn}),
             "a label is the truth, first round at random",
         ),
         "large": (mean, large, "a label is the mean of 4 orderings, batches of 27"),
