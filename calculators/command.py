@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.build import make_supercell
+from ase.geometry import find_mic
 
 from calculators import registry
 from calculators.label import FailureKind, Label, Structure, Work
@@ -19,7 +20,7 @@ from calculators.neb_label import vacancy
 from calculators.path_work import PathEnd, label_path_work
 from calculators.pipeline import label_work
 from calculators.relax import Progress, silent
-from calculators.structures import read_structure, split
+from calculators.structures import read_frames, read_structure, split
 from calculators.supervisor import WorkerPool
 
 #: A cell shorter than this would let the moving ion meet its own image; it is repeated (Å).
@@ -95,7 +96,8 @@ def label_path(
     Both ends are relaxed in the given cell. `settings` are the NEB settings (images, fmax_eV_per_A, ...).
 
     Args:
-        band: files of the interior images, in order; by default they are interpolated.
+        band: files of the images, in order, each of one or several; the end points may be among them and are
+            left out. By default images are interpolated.
         limit_s: as in `label_structure`.
 
     Raises:
@@ -105,10 +107,10 @@ def label_path(
     if not isinstance(labeller, NebLabeller):
         raise ValueError(f"calculator '{calculator}' gives no energies and forces: a path needs them")
     start, end = read_structure(initial), read_structure(final)
-    interior = [read_structure(path) for path in band]
+    interior = _interior([image for path in band for image in read_frames(path)], start, end)
     given = dict(settings or {})
     if interior and given.setdefault("images", len(interior)) != len(interior):
-        raise ValueError(f"--images says {given['images']}, but {len(interior)} band files are given")
+        raise ValueError(f"--images says {given['images']}, but --band has {len(interior)} between the end points")
     work = Work(
         structure=Structure.from_atoms(start),
         ion=str(start.symbols[_moved_atom(start, end)]),
@@ -136,6 +138,22 @@ def check_writable(folder: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise ValueError(f"out: cannot write to {folder} ({error.strerror}); choose another folder") from None
+
+
+def _interior(images: list[Atoms], start: Atoms, end: Atoms, tolerance_A: float = 0.15) -> list[Atoms]:
+    """The images without the end points, which a band as ASE writes it holds too, perhaps relaxed.
+
+    An end point is told by where the moving atom is; between images it goes further than the tolerance.
+    """
+
+    def at(image: Atoms, place: Atoms) -> bool:
+        if len(image) != len(place):
+            return False  # and is refused with the end points' composition
+        atom = _moved_atom(start, end)
+        return bool(find_mic(image.positions[atom] - place.positions[atom], place.cell)[1] < tolerance_A)
+
+    inner = images[1:] if images and at(images[0], start) else images
+    return inner[:-1] if inner and at(inner[-1], end) else inner
 
 
 def _moved_atom(initial: Atoms, final: Atoms) -> int:

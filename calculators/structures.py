@@ -129,18 +129,39 @@ def read_structure(path: str | Path) -> Atoms:
         FileNotFoundError: no such file.
         ValueError: unreadable, several frames, or sites that are only partly occupied.
     """
-    path = Path(path)
+    frames = _read(path, index=None)
+    if len(frames) > 1:
+        raise ValueError(f"structure: {path}: several frames; name one by its number, such as @0")
+    return frames[0]
+
+
+def read_frames(path: str | Path) -> list[Atoms]:
+    """All structures of a file, such as a band that was written as one trajectory.
+
+    Raises:
+        as `read_structure`.
+    """
+    return _read(path, index=":")
+
+
+def _read(path: str | Path, index: str | None) -> list[Atoms]:
     if not structure_file(path).is_file():
         raise FileNotFoundError(f"structure: no such file: {path}")
     try:
-        atoms = ase.io.read(path)
+        found = ase.io.read(path, index=index)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ValueError(
             f"structure: {path} cannot be read as CIF, POSCAR or what else ASE knows ({said})"
         ) from error
-    if not isinstance(atoms, Atoms):
-        raise ValueError(f"structure: {path}: several frames; name one by its number, such as @0")
+    frames = [found] if isinstance(found, Atoms) else found
+    for atoms in frames:
+        _refuse_partly_occupied(atoms, path)
+        atoms.pbc = True
+    return frames
+
+
+def _refuse_partly_occupied(atoms: Atoms, path: str | Path) -> None:
     for site, occupants in (atoms.info.get("occupancy") or {}).items():
         if len(occupants) > 1 or abs(sum(occupants.values()) - 1) > 1e-3:
             shares = ", ".join(f"{element} {share:g}" for element, share in occupants.items())
@@ -148,5 +169,3 @@ def read_structure(path: str | Path) -> Atoms:
                 f"structure: {path}: site {site} is only partly occupied ({shares}); "
                 "give an ordered structure, with X for vacant mobile sites"
             )
-    atoms.pbc = True
-    return atoms

@@ -19,13 +19,28 @@ calculators = typer.Typer(help="List the calculators, or check one.", invoke_wit
 app.add_typer(calculators, name="calculators", rich_help_panel="By themselves")
 
 
-@app.command(rich_help_panel="By themselves")
+class _BandCommand(typer.core.TyperCommand):
+    """`--band` takes every word up to the next option, as a shell writes `--band images/*.cif` out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        said: list[str] = []
+        of_band = False
+        for word in args:
+            if word.startswith("-"):
+                of_band = word == "--band"
+            elif of_band and said[-1] != "--band":
+                said.append("--band")
+            said.append(word)
+        return super().parse_args(ctx, said)
+
+
+@app.command(rich_help_panel="By themselves", cls=_BandCommand)
 def label(
     structure: Annotated[Optional[Path], typer.Argument(help="CIF, POSCAR or anything that ASE reads.")] = None,  # noqa: UP045
     ion: Annotated[Optional[str], typer.Option(help="The mobile ion, with STRUCTURE.")] = None,  # noqa: UP045
     initial: Annotated[Optional[Path], typer.Option(help="Initial state, instead of STRUCTURE.")] = None,  # noqa: UP045
     final: Annotated[Optional[Path], typer.Option(help="Final state.")] = None,  # noqa: UP045
-    band: Annotated[Optional[list[Path]], typer.Option(help="Interior images in order; repeat it.")] = None,  # noqa: UP045
+    band: Annotated[Optional[list[Path]], typer.Option(help="Images in order, in one file or several.")] = None,  # noqa: UP045
     images: Annotated[Optional[int], typer.Option(min=1, help="Interior images.")] = None,  # noqa: UP045
     fmax: Annotated[Optional[float], typer.Option(min=0, help="Largest force of the band, eV/Å.")] = None,  # noqa: UP045
     preset: Annotated[Optional[str], typer.Option(help="thorough or quick.")] = None,  # noqa: UP045

@@ -109,12 +109,17 @@ def test_between_two_states_the_same(label: Callable[..., Result]) -> None:
     assert "no label (invalid): the calculator returned an energy or force that is no number" in nan.output
     done = path("--calculator", "emt", "--images", "3", "--out", "done")
     assert done.exit_code == 0, done.output
-    band = [word for number in range(3) for word in ("--band", f"{number}.extxyz")]
+    band = ["--band", *(f"{number}.extxyz" for number in range(3))]
     for number, image in enumerate(read("done/band.extxyz", "1:4")):
         image.write(f"{number}.extxyz")
     again = path("--calculator", "emt", *band, "--out", "again")
     assert again.exit_code == 0, again.output
-    assert "3 band files" in str(path("--calculator", "emt", *band, "--images", "5", "--out", "x").exception)
+    whole = path("--calculator", "emt", "--out", "whole", "--band", "done/band.extxyz")
+    assert whole.exit_code == 0, whole.output
+    assert json.loads(Path("whole/work.json").read_text())["settings"]["images"] == 3  # end points are not counted
+    calls = [json.loads(Path(folder, "label.json").read_text())["force_calls"] for folder in ("done", "whole")]
+    assert calls[1] < calls[0]  # it starts from where the first one ended
+    assert "--band has 3 between" in str(path("--calculator", "emt", *band, "--images", "5", "--out", "x").exception)
 
 
 def test_a_calculator_in_the_working_directory_is_found_by_the_installed_command(tmp_path: Path) -> None:
