@@ -72,14 +72,17 @@ def _composition(folder: Path, given: str) -> tuple[str, str]:
 
 @app.command(rich_help_panel="By themselves")
 def backtest(
-    table: Annotated[Path, typer.Option(help="CSV of candidates with known labels.")],
-    target: Annotated[str, typer.Option(help="Column of the label.")],
-    config: Annotated[Optional[Path], typer.Argument(help="TOML with fields of the back-test; options win.")] = None,  # noqa: UP045
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="TOML with fields of the back-test, or a campaign's configuration; options win."),
+    ] = None,
+    table: Annotated[Optional[Path], typer.Option(help="CSV of candidates with known labels.")] = None,  # noqa: UP045
+    target: Annotated[Optional[str], typer.Option(help="Column of the label, if there are several.")] = None,  # noqa: UP045
     strategies: Annotated[Optional[str], typer.Option(help="Comma-separated, e.g. random,lcb,ei+lcmd.")] = None,  # noqa: UP045
     features: Annotated[Optional[str], typer.Option(help="Numeric columns; else composition or structure.")] = None,  # noqa: UP045
     host: Annotated[Optional[str], typer.Option(help="Host of a table of compositions.")] = None,  # noqa: UP045
     cheap: Annotated[Optional[str], typer.Option(help="Column of a cheap fidelity.")] = None,  # noqa: UP045
-    direction: Annotated[str, typer.Option(help="min or max is wanted.")] = "min",
+    direction: Annotated[Optional[str], typer.Option(help="min or max is wanted; default: min.")] = None,  # noqa: UP045
     top: Annotated[Optional[float], typer.Option(help="Targets: a share below 1, or a number.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(min=1, help="Runs per strategy.")] = None,  # noqa: UP045
     surrogate: Annotated[Optional[str], typer.Option(help="gp, rf or cgformer.")] = None,  # noqa: UP045
@@ -88,16 +91,17 @@ def backtest(
     """The campaign's loop against a table of known labels: which strategy finds the best with fewest labels."""
     from agent.backtest import run_backtest
     from agent.backtest_report import facts, metrics, short, write_report
+    from flows.backtest_request import read_request, read_table
     from flows.backtesting import surrogate_factory
-    from flows.byhand import backtest_config, backtest_table
     from flows.progress import Reporter
 
     names = None if strategies is None else [name.strip() for name in strategies.split(",")]
-    given = {"strategies": names, "top": top, "seeds": seeds, "surrogate": surrogate}
+    of_table = {"table": table, "target": target, "features": features, "host": host, "cheap": cheap}
+    given = of_table | {"direction": direction, "strategies": names, "top": top, "seeds": seeds}
     with as_user_error():
-        settings = backtest_config(config, given)
-        data = backtest_table(table, target, features, host, cheap, direction)
-        factory = surrogate_factory(settings.surrogate, data, table.parent)
+        asked, settings = read_request(config, given | {"surrogate": surrogate})
+        data = read_table(asked)
+        factory = surrogate_factory(settings.surrogate, data, asked.table.parent)
     with Reporter(console).running() as reporter, reporter.bar("runs") as bar, as_user_error():
         result = run_backtest(
             data, settings, out, factory, progress=lambda done, of: bar.update(f"{done} of {of}", done, of)

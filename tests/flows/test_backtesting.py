@@ -14,8 +14,8 @@ from agent.backtest import BacktestConfig, run_backtest
 from agent.hosts import load_host
 from agent.space import build_space
 from agent.table import Table
+from flows.backtest_request import TableRequest, read_table
 from flows.backtesting import CGformers, StructureCGformers, surrogate_factory
-from flows.byhand import backtest_table
 
 PARTLY_OCCUPIED = """data_x
 _cell_length_a 4
@@ -78,7 +78,7 @@ def write_structures(folder: Path, n: int = 8) -> Path:
 
 def test_a_table_of_structures_for_the_process_and_for_the_network(tmp_path: Path) -> None:
     path = write_structures(tmp_path)
-    table = backtest_table(path, "E_eV", None, None, None, "min")
+    table = read_table(TableRequest(table=path))
     assert len(table) == 8
     assert table.truth[table.ids.index("cells.extxyz@0")] == pytest.approx(1.1)
     config = BacktestConfig(strategies=["greedy"], seeds=1, batch=2, initial=3, max_labels=6, top=1)
@@ -106,4 +106,4 @@ def test_a_bad_structure_is_named_with_its_line(tmp_path: Path, name: str, conte
         (tmp_path / name).write_text(content)
     (tmp_path / "t.csv").write_text(f"structure,E\n{name},1.0\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        backtest_table(tmp_path / "t.csv", "E", None, None, None, "min")
+        read_table(TableRequest(table=tmp_path / "t.csv"))
