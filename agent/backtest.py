@@ -30,7 +30,7 @@ from agent.composition import Composition
 from agent.learner import CandidatePool, Observation, Surrogate
 from agent.metrics import Curves
 from agent.standing import Standing
-from agent.surrogates import make_surrogate
+from agent.surrogates import GaussianProcess, make_surrogate
 from agent.table import Table
 
 Ints = NDArray[np.int64]
@@ -69,9 +69,9 @@ class BacktestConfig(BaseModel):
     initial: int = Field(16, ge=1, description="Labels of the first round; they count.")
     initial_by: Literal["cheap", "cheap-drawn"] | None = Field(
         None,
-        description="How the first ones are chosen; cheap: the best ones by the cheap fidelity; cheap-drawn: at "
-        "random from twice as many, so that seeds differ. Left out: as acquisition.initial says, and as a strategy "
-        "without a model itself does.",
+        description="How a strategy with a model chooses them where the table has a cheap fidelity. cheap: the best "
+        "ones by what it says; cheap-drawn, if left out: at random from twice as many, so that seeds differ. Without "
+        "a cheap fidelity: as acquisition.initial says.",
     )
     max_labels: int | None = Field(None, ge=1, description="Stop here; all candidates if left out.")
     top: float = Field(0.05, gt=0, description="Targets: a share of the candidates below 1, else their number.")
@@ -89,7 +89,7 @@ class BacktestConfig(BaseModel):
                 _acquisition(name, AcquisitionConfig())
         if len(set(names)) != len(names):
             raise ValueError("strategies: one is listed twice")
-        return names
+        return names if "random" in names else ["random", *names]  # nothing is shown without it
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,7 @@ def run_one(
     """One campaign over the table: candidates in the order of their first label."""
     limit = min(config.max_labels or len(table), len(table))
     if strategy == "cheap-order":
-        assert table.cheap is not None
-        return [int(i) for i in np.argsort(table.sign * table.cheap, kind="stable")[:limit]]
+        return [int(i) for i in np.argsort(table.cheap_cost, kind="stable")[:limit]]
     rng = np.random.default_rng([config.seed, seed])
     with threadpool_limits(1):
         if strategy == "one-shot":
@@ -198,9 +197,11 @@ class _Oracle:
         table = self.table
         if factory is not None:
             return factory(table, seed)
-        cheap = None if table.cheap is None else table.sign * table.cheap
         assert config.surrogate != "cgformer"  # run_backtest has seen to it
-        return make_surrogate(config.surrogate, table.features, seed, cheap)
+        if table.cheap is None or table.around is None:
+            return make_surrogate(config.surrogate, table.features, seed)
+        cheap, around = table.sign * table.cheap, table.sign * table.around
+        return make_surrogate(config.surrogate, table.features, seed, cheap, around)
 
     def fit(self, surrogate: Surrogate, labelled: list[Observation]) -> None:
         rows = np.array([[self.pool.rows[o.composition, o.ordering]] for o in labelled])
@@ -220,7 +221,7 @@ def _campaign(
     acquisition = _acquisition(strategy, config.acquisition.model_copy(update={"wanted": wanted}))
     surrogate = oracle.surrogate(config, seed, factory)
     needs_model = acquisition.strategy not in MODEL_FREE
-    labelled = [oracle.label(i, 0) for i in _initial(oracle, config, acquisition, rng)[:limit]]
+    labelled = [oracle.label(i, 0) for i in _initial(oracle, config, acquisition, surrogate, rng)[:limit]]
     order = [o.composition for o in labelled]
     # A label of another ordering costs a label too: the order holds its candidate again, and finds nothing
     # new.
@@ -261,15 +262,19 @@ def _one_shot(
 
 
 def _initial(
-    oracle: _Oracle, config: BacktestConfig, acquisition: AcquisitionConfig, rng: np.random.Generator
+    oracle: _Oracle,
+    config: BacktestConfig,
+    acquisition: AcquisitionConfig,
+    surrogate: Surrogate,
+    rng: np.random.Generator,
 ) -> list[int]:
-    if config.initial_by:
-        assert oracle.table.cheap is not None
-        order = np.argsort(oracle.table.sign * oracle.table.cheap, kind="stable")
-        if config.initial_by == "cheap-drawn":
-            order = rng.permutation(order[: 2 * config.initial])
-        return [int(i) for i in order[: config.initial]]
-    return [p.index for p in propose(None, oracle.pool, acquisition, config.initial, rng=rng)]
+    if oracle.table.cheap is None or acquisition.strategy in MODEL_FREE:
+        return [p.index for p in propose(None, oracle.pool, acquisition, config.initial, rng=rng)]
+    before = surrogate.prior_mean() if isinstance(surrogate, GaussianProcess) else oracle.table.cheap_cost
+    order = np.argsort(before, kind="stable")
+    if config.initial_by != "cheap":
+        order = rng.permutation(order[: 2 * config.initial])
+    return [int(i) for i in order[: config.initial]]
 
 
 def _acquisition(name: str, base: AcquisitionConfig) -> AcquisitionConfig:

@@ -1,4 +1,4 @@
-"""What a back-test leaves for people: summary.csv, metrics.csv, discovery.png and one HTML page."""
+"""What a back-test leaves for people: summary.csv, curves.csv, metrics.csv, discovery.png and one HTML page."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ METRIC_COLUMNS = {
     "af_80_p05": "5th percentile",
     "af_80_p95": "95th percentile",
     "ef_max": "largest EF",
+    "ef_max_p05": "5th percentile",
+    "ef_max_p95": "95th percentile",
     "first_hit_median": "median labels to the first target",
+    "first_hit_p05": "5th percentile",
+    "first_hit_p95": "95th percentile",
     "labels_to_50": "labels to 50 % of the targets",
     "labels_to_80": "labels to 80 %",
     "regret_end": "mean simple regret at the end",
+    "regret_end_p05": "5th percentile",
+    "regret_end_p95": "95th percentile",
     "de_alm": "mean deALM after the first round",
     "de_alm_p05": "5th percentile",
     "de_alm_p95": "95th percentile",
@@ -52,16 +58,34 @@ def summary(result: Backtest) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def curves(result: Backtest) -> pd.DataFrame:
+    """One row per strategy and n: EF(n) and the simple regret, each with its mean, _p05 and _p95 over the seeds."""
+    rows = []
+    for strategy in result.orders:
+        of = result.curves(strategy)
+        columns: dict[str, object] = {"strategy": strategy, "n": of.n}
+        for name, values in (("ef", of.enhancement()), ("regret", of.regret(_optimum(result)))):
+            low, high = np.percentile(values, [5, 95], axis=0)
+            columns |= {f"{name}_mean": values.mean(axis=0), f"{name}_p05": low, f"{name}_p95": high}
+        rows.append(pd.DataFrame(columns))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _optimum(result: Backtest) -> float:
+    best = result.table.truth[result.targets]
+    return float(best.min() if result.table.sign > 0 else best.max())
+
+
 def metrics(result: Backtest) -> pd.DataFrame:
     """One row per strategy: af_50, af_80, ef_max, first_hit_median, and what stands behind them."""
-    best = result.table.truth[result.targets]
-    optimum = float(best.min() if result.table.sign > 0 else best.max())
     rows = []
     for strategy in result.orders:
         curves = result.curves(strategy)
         af_50, af_80 = curves.acceleration_band(0.5), curves.acceleration_band(0.8)
         expected = random_expectation(curves.n, curves.n_candidates)
-        decided = curves.decisions(result.config.initial)
+        decided, regret = curves.decisions(result.config.initial), curves.regret(_optimum(result))[:, -1]
+        enhancement, first = curves.enhancement(), curves.first_hit()
+        peak = int(enhancement.mean(axis=0).argmax())
         rows.append(
             {
                 "strategy": strategy,
@@ -71,11 +95,17 @@ def metrics(result: Backtest) -> pd.DataFrame:
                 "af_80": curves.acceleration(0.8),
                 "af_80_p05": af_80[0],
                 "af_80_p95": af_80[1],
-                "ef_max": float(curves.enhancement().max()),
-                "first_hit_median": curves.first_hit_median(),
+                "ef_max": float(enhancement.mean(axis=0)[peak]),
+                "ef_max_p05": float(np.percentile(enhancement[:, peak], 5)),
+                "ef_max_p95": float(np.percentile(enhancement[:, peak], 95)),
+                "first_hit_median": float(np.median(first)),
+                "first_hit_p05": float(np.percentile(first, 5, method="lower")),
+                "first_hit_p95": float(np.percentile(first, 95, method="higher")),
                 "labels_to_50": curves.labels_to(0.5),
                 "labels_to_80": curves.labels_to(0.8),
-                "regret_end": float(np.abs(curves.best_value[:, -1] - optimum).mean()),
+                "regret_end": float(regret.mean()),
+                "regret_end_p05": float(np.percentile(regret, 5)),
+                "regret_end_p95": float(np.percentile(regret, 95)),
                 "de_alm": float(decided.mean()),
                 "de_alm_p05": float(np.percentile(decided, 5)),
                 "de_alm_p95": float(np.percentile(decided, 95)),
@@ -102,9 +132,10 @@ def short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(result: Backtest, folder: Path, title: str = "Back-test") -> Path:
-    """Write summary.csv, metrics.csv, discovery.png and report.html into `folder`; returns the page."""
+    """Write summary.csv, curves.csv, metrics.csv, discovery.png and report.html into `folder`; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
     summary(result).round(6).to_csv(folder / "summary.csv", index=False)
+    curves(result).round(6).to_csv(folder / "curves.csv", index=False)
     table = metrics(result)
     table.round(4).to_csv(folder / "metrics.csv", index=False)
     plot(result, folder / "discovery.png", title)
@@ -118,7 +149,7 @@ def facts(result: Backtest) -> str:
     config, table = result.config, result.table
     dropped = f", {table.dropped} rows without a label left out" if table.dropped else ""
     replicates = f", {table.replicates} replicate labels each" if table.replicates > 1 else ""
-    first = config.initial_by or config.acquisition.initial
+    first = config.acquisition.initial if table.cheap is None else config.initial_by or "cheap-drawn"
     return (
         f"N = {len(table)} candidates{replicates}, M = {int(result.targets.sum())} targets, batch {config.batch}, "
         f"first round {config.initial} ({first}, counted), {config.seeds} seeds, "
@@ -127,38 +158,42 @@ def facts(result: Backtest) -> str:
 
 
 def plot(result: Backtest, path: Path, title: str) -> None:
-    """Top%(n) of every strategy with its 90 % band, random with its own; best value known; deALM by round."""
+    """Top%(n), EF(n) and simple regret of every strategy, with 90 % bands of up to four; deALM by round."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 4])
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    (found, enhanced), (regretted, decided) = figure.subplots(2, 2)
     last = max(order.shape[1] for order in result.orders.values())
     n = np.arange(1, last + 1)
     size, targets = len(result.table), int(result.targets.sum())
     low, high = random_band(n, size, targets)
-    left.fill_between(n, low, high, color="0.88", label="one random campaign, 90 %")
-    left.plot(n, random_expectation(n, size), color="black", linestyle="--", label="random, expected")
+    found.fill_between(n, low, high, color="0.88", label="one random campaign, 90 %")
+    found.plot(n, random_expectation(n, size), color="black", linestyle="--", label="random, expected")
+    enhanced.axhline(1, color="black", linestyle="--")
     colors = colormaps["tab20"].colors  # type: ignore[attr-defined]
+    banded = len(set(result.orders) - {"random"}) <= 4
     for index, strategy in enumerate(result.orders):
         curves = result.curves(strategy)
         color = colors[(2 * index) % 20 + (2 * index) // 20]
-        mean = curves.top_fraction.mean(axis=0)
-        left.plot(curves.n, mean, color=color, label=strategy)
-        if len(result.orders) <= 4:
-            band = np.percentile(curves.top_fraction, [5, 95], axis=0)
-            left.fill_between(curves.n, *band, color=color, alpha=0.15)
-        middle.plot(curves.n, curves.best_value.mean(axis=0), color=color, label=strategy)
-        right.plot(*curves.efficiency_by_round(result.config.initial, result.config.batch), color=color)
+        regret = curves.regret(_optimum(result))
+        for axes, values in ((found, curves.top_fraction), (enhanced, curves.enhancement()), (regretted, regret)):
+            axes.plot(curves.n, values.mean(axis=0), color=color, label=strategy)
+            if banded:
+                axes.fill_between(curves.n, *np.percentile(values, [5, 95], axis=0), color=color, alpha=0.15)
+        decided.plot(*curves.efficiency_by_round(result.config.initial, result.config.batch), color=color)
     for share in (0.5, 0.8):
-        left.axhline(share, color="0.6", linewidth=0.7, linestyle=":")
-    left.set(xlabel="labels", ylabel=f"share of the {targets} targets found", ylim=(0, 1.01), xlim=(0, last))
-    middle.set(xlabel="labels", ylabel="best value known (mean over seeds)", xlim=(0, last))
-    right.axhline(0, color="black", linestyle="--")
-    right.set(xlabel="labels", ylabel="deALM of a round's decisions: 1 best, 0 random, −1 worst", xlim=(0, last))
-    left.legend(fontsize=8)
+        found.axhline(share, color="0.6", linewidth=0.7, linestyle=":")
+    decided.axhline(0, color="black", linestyle="--")
+    found.set(ylabel=f"share of the {targets} targets found", ylim=(0, 1.01))
+    enhanced.set(ylabel="EF(n): targets found over those of random labelling")
+    regretted.set(ylabel="simple regret: best value found above the best there is")
+    decided.set(ylabel="deALM of a round's decisions: 1 best, 0 random, −1 worst")
+    for axes in figure.axes:
+        axes.set(xlabel="labels", xlim=(0, last))
+    found.legend(fontsize=8)
     figure.suptitle(f"{title}: {facts(result)}", fontsize=9)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
 
 
 def _page(result: Backtest, table: pd.DataFrame, picture: Path, title: str) -> str:

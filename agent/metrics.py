@@ -85,14 +85,17 @@ class Curves:
         return float(np.nanpercentile(values, 5)), float(np.nanpercentile(values, 95))
 
     def enhancement(self) -> Floats:
-        """EF(n) of the mean curve, (n,)."""
-        return np.asarray(self.top_fraction.mean(axis=0) / (self.n / self.n_candidates))
+        """(seeds, n) EF(n); its mean over the seeds is that of the mean curve."""
+        return np.asarray(self.top_fraction / (self.n / self.n_candidates))
 
-    def first_hit_median(self) -> float:
-        """Median over the seeds of the label that found the first target; inf where none was found."""
+    def first_hit(self) -> Floats:
+        """(seeds,) the label that found the first target; inf where none was found."""
         hit = self.top_fraction > 0
-        first = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
-        return float(np.median(first))
+        return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, np.inf)
+
+    def regret(self, optimum: float) -> Floats:
+        """(seeds, n) simple regret: how far the best value found is from the best there is, in the table's unit."""
+        return np.asarray(np.abs(self.best_value - optimum))
 
     def decisions(self, start: int) -> Floats:
         """(seeds,) mean deALM of the labels after the first `start`; NaN if there are none."""

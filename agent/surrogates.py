@@ -33,26 +33,39 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     of the noise-free function: what another label of the same row would scatter by is not something to explore. Cost
     of a fit grows as n³, of a prediction as n².
 
-    With a cheap fidelity the process models what that leaves: y = a + b cheap + GP (Kennedy & O'Hagan,
-    Biometrika 87, 1 (2000)), where b is a least-squares slope drawn towards 1 while labels are few.
+    With a cheap fidelity the process models what that leaves: y = a + b cheap + c around + GP (after Kennedy and
+    O'Hagan, Biometrika 87, 1 (2000)). `around` is what the cheap labels of all *other* rows say of a row: a process
+    learned from them and left out there. Where a cheap label is wrong by itself its neighbours' need not be, and they
+    are known too. Slopes are by least squares, drawn towards 1/2 each while labels are few. Both are inputs too.
 
     Args:
         features: (rows, d), scaled: mean square of all columns about 1.
         seed: of the draws that stand for ensemble members.
-        cheap: (rows,) a cheap fidelity known for every row, in the unit of the labels.
+        cheap: (rows,) a cheap fidelity known for every row, in the unit of the labels; or (rows, m) several of them,
+            of which the first is the trend and the others are inputs only.
+        around: (rows,) what `around` makes of the first one, if it is known already.
         members: number of draws.
     """
 
-    #: Labels that the prior slope of 1 counts as.
+    #: Labels that the prior slopes count as.
     PRIOR_LABELS = 10
     #: Hyperparameters are tuned again when there are so many times more labels than the last time.
     RETUNE = 1.3
+    #: What the first cheap fidelity, what is around it, and each further one weigh as inputs, all features being 1.
+    SHARES = (1 / 6, 1 / 12, 1 / 24)
     #: Prior mean and spread of the logarithms of linear weight, Matérn weight, length, noise (labels: variance 1).
     PRIOR = np.array([0.0, 0.0, 0.0, -1.0])
     SPREAD = 1.5
 
-    def __init__(self, features: Floats, seed: int = 0, cheap: Floats | None = None, members: int = 16) -> None:
-        self.features, self.seed, self.cheap, self.members = features, seed, cheap, members
+    def __init__(
+        self,
+        features: Floats,
+        seed: int = 0,
+        cheap: Floats | None = None,
+        around: Floats | None = None,
+        members: int = 16,
+    ) -> None:
+        self.features, self.seed, self.cheap, self.around, self.members = features, seed, cheap, around, members
 
     def fit(self, X: Ints, y: Floats, on_epoch: object = None) -> Self:
         """Train on rows X (n, 1) and y (n,), in one go: there are no epochs to report.
@@ -82,7 +95,11 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     def pretrain(self, X: Ints, y: Floats, on_epoch: object = None) -> Self:
         """Learn the cheap fidelity from some of its labels; its prediction for all rows becomes `cheap`."""
         every = np.arange(len(self.features))[:, None]
-        self.cheap = np.asarray(clone(self).fit(X, y).predict(every))
+        process = clone(self).set_params(cheap=None, around=None).fit(X, y)
+        self.cheap = np.asarray(process.predict(every))
+        # It is a function of the features: what is around a row and the row itself say the same, and no input is new.
+        self.from_cheap_ = np.column_stack([self.cheap, self.cheap]), np.empty((len(every), 0))
+        self.learned_from_ = self.cheap
         return self
 
     def _loss(self, gram: Floats, distance: Floats, target: Floats, logarithms: Floats) -> float:
@@ -111,23 +128,55 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return rows
 
     def _inputs(self, rows: Ints) -> Floats:
-        return np.asarray(self.features[rows] / np.sqrt(max(1, self.features.shape[1])))
+        parts = [self.features[rows]] + ([] if self.cheap is None else [self._learned_from_cheap()[1][rows]])
+        inputs = np.hstack(parts)
+        return np.asarray(inputs / np.sqrt(max(1, inputs.shape[1])))
 
     def _kernel(self, inputs: Floats) -> Floats:
         return _covariance(inputs @ self.inputs_.T, cdist(inputs, self.inputs_), self.logarithms_)
 
+    def prior_mean(self) -> Floats:
+        """(rows,) what the cheap fidelity alone says, before any label: the first round goes by it."""
+        if self.cheap is None:
+            raise ValueError("there is no cheap fidelity to say anything before the first label")
+        return np.asarray(self._learned_from_cheap()[0].mean(axis=1))
+
+    def held_out(self) -> Floats:
+        """(n,) prediction for every row of the last fit without its own label (Rasmussen & Williams, eq. 5.12)."""
+        inverse = cho_solve(self.factor_, np.eye(len(self.target_)))
+        return np.asarray(self.mean_ + self.scale_ * (self.target_ - self.weights_ / np.diag(inverse)))
+
+    def _learned_from_cheap(self) -> tuple[Floats, Floats]:
+        """(rows, 2) the trends, cheap and around; (rows, 1 + m + ...) the inputs that they add. Computed once."""
+        if getattr(self, "learned_from_", None) is not self.cheap:
+            assert self.cheap is not None
+            cheap = self.cheap.reshape(len(self.features), -1)
+            beside = around(self.features, cheap[:, 0]) if self.around is None else self.around
+            trends = np.column_stack([cheap[:, 0], beside])
+            columns = np.column_stack([trends, cheap[:, 1:]])
+            spread = columns.std(axis=0)
+            shares = np.array([*self.SHARES[:2], *[self.SHARES[2]] * (cheap.shape[1] - 1)])
+            whole = float((self.features**2).sum(axis=1).mean())
+            scaled = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1.0) * np.sqrt(shares * whole)
+            self.from_cheap_, self.learned_from_ = (trends, scaled), self.cheap
+        return self.from_cheap_
+
     def _fit_trend(self, rows: Ints, y: Floats) -> None:
-        self.slope_, self.offset_ = 0.0, 0.0
+        """Ridge regression on the trends, drawn towards their mean in the units in which they vary over all rows."""
+        self.slopes_, self.offset_ = np.zeros(2), 0.0
         if self.cheap is None:
             return
-        cheap = self.cheap[rows]
-        spread = float(((cheap - cheap.mean()) ** 2).sum())
-        prior = self.PRIOR_LABELS * float(self.cheap.var())
-        self.slope_ = (float(((cheap - cheap.mean()) * (y - y.mean())).sum()) + prior) / (spread + prior)
-        self.offset_ = float(y.mean() - self.slope_ * cheap.mean())
+        trends = self._learned_from_cheap()[0]
+        mean = trends[rows].mean(axis=0)
+        centred, prior = trends[rows] - mean, self.PRIOR_LABELS * np.cov(trends, rowvar=False)
+        right = centred.T @ (y - y.mean()) + prior @ np.full(2, 0.5)
+        self.slopes_ = np.linalg.lstsq(centred.T @ centred + prior, right)[0]
+        self.offset_ = float(y.mean() - mean @ self.slopes_)
 
     def _trend(self, rows: Ints) -> Floats:
-        return self.slope_ * self.cheap[rows] + self.offset_ if self.cheap is not None else np.zeros(len(rows))
+        if self.cheap is None:
+            return np.zeros(len(rows))
+        return np.asarray(self._learned_from_cheap()[0][rows] @ self.slopes_ + self.offset_)
 
     def predict(self, X: Ints, return_std: bool = False) -> Floats | tuple[Floats, Floats]:
         """Posterior mean (n,) and, if asked, standard deviation (n,) of the noise-free function."""
@@ -168,6 +217,19 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     def embed(self, X: Ints) -> Floats:
         """The features (n, d)."""
         return np.asarray(self.features[self._row_ids(X)])
+
+
+def around(features: Floats, cheap: Floats, most: int = 1_000) -> Floats:
+    """(rows,) what the cheap labels (rows,) of all other rows say of each: leave-one-out means of a process.
+
+    The process learns from `most` of them drawn at random where there are more, since its cost grows as their cube.
+    """
+    every = np.arange(len(features))
+    known = np.random.default_rng(0).permutation(every)[:most] if len(every) > most else every
+    process = GaussianProcess(features).fit(known[:, None], cheap[known])
+    said = np.asarray(process.predict(every[:, None]))
+    said[known] = process.held_out()
+    return said
 
 
 class _PriorDraw:
@@ -239,9 +301,9 @@ class RandomForest:
 
 
 def make_surrogate(
-    kind: Kind, features: Floats, seed: int, cheap: Floats | None = None
+    kind: Kind, features: Floats, seed: int, cheap: Floats | None = None, around: Floats | None = None
 ) -> GaussianProcess | RandomForest:
-    """A surrogate by its name in a configuration; a forest takes the cheap fidelity as one more feature."""
+    """A surrogate by its name in a configuration; a forest takes cheap fidelities as further features."""
     if kind == "gp":
-        return GaussianProcess(features, seed, cheap)
+        return GaussianProcess(features, seed, cheap, around)
     return RandomForest(features if cheap is None else np.column_stack([features, cheap]), seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from agent.composition import Composition
 from agent.hosts import Host
 from agent.ions import ion_features
+from agent.surrogates import around
 
 Floats = NDArray[np.float64]
 Direction = Literal["min", "max"]
@@ -28,7 +30,8 @@ class Table:
         features: (N, d) descriptors, scaled to unit variance.
         values: per candidate its replicate labels, in the table's own unit (for compositions: by ordering).
         direction: whether low or high values are wanted.
-        cheap: (N,) a cheap fidelity known for all, in the same unit; None if there is none.
+        cheap: (N,) a cheap fidelity known for all, in the same unit, or (N, m) several, the most trusted first;
+            None if there is none.
         dropped: rows without a label, left out.
         judged: (N,) what a back-test ranks by, in the same unit, if that is better known than by `values`.
     """
@@ -63,6 +66,24 @@ class Table:
         chosen = np.zeros(len(self), dtype=bool)
         chosen[order[:count]] = True
         return chosen
+
+    @property
+    def cheap_cost(self) -> Floats:
+        """(N,) the most trusted cheap fidelity with the sign that makes low good.
+
+        Raises:
+            ValueError: the table has none.
+        """
+        if self.cheap is None:
+            raise ValueError("the table has no column of a cheap fidelity")
+        return np.asarray(self.sign * self.cheap.reshape(len(self), -1)[:, 0])
+
+    @cached_property
+    def around(self) -> Floats | None:
+        """(N,) what the cheap labels of all other candidates say of each, in the table's unit; None without any."""
+        if self.cheap is None:
+            return None
+        return self.sign * around(self.features, self.cheap_cost)
 
     @property
     def sign(self) -> int:

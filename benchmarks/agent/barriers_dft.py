@@ -27,19 +27,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.bond_valence import BV_PARAMS
-from pymatgen.core import Composition, Element, Lattice
+from pymatgen.core import Composition, Element
 
 from agent.acquisition_config import AcquisitionConfig
 from agent.backtest import BacktestConfig, run_backtest
 from agent.backtest_report import metrics, write_report
 from agent.surrogates import Kind, make_surrogate
 from agent.table import Table, standardised
+from benchmarks.agent import path_features
 
 ROOT = Path(__file__).parents[2]
-ANIONS = {"O", "F", "S", "Se", "Te", "N", "Cl", "Br", "I"}
-#: Å; how sharply a bond's valence falls with its length (O'Keeffe & Brese).
-SOFTNESS_A = 0.31
 TARGETS = 28
 BATCH = 8
 DEFAULT = "top-k+cluster-quota"
@@ -52,59 +49,6 @@ def load() -> list[dict[str, Any]]:
     path = shared / "data" / "migration_barriers_dft.jsonl.gz"
     with gzip.open(path, "rt") as file:
         return [json.loads(line) for line in file]
-
-
-def bond_valence(ion: str, others: list[str], distance_A: np.ndarray) -> np.ndarray:
-    """Bond valences of the ion with its neighbours (O'Keeffe & Brese, J. Am. Chem. Soc. 113, 3226 (1991))."""
-    own = BV_PARAMS[Element(ion)]
-    valence = np.zeros(len(others))
-    for i, (other, d) in enumerate(zip(others, distance_A, strict=True)):
-        pair = BV_PARAMS.get(Element(other))
-        if pair is None:
-            continue
-        r1, r2, c1, c2 = own["r"], pair["r"], own["c"], pair["c"]
-        length = r1 + r2 - r1 * r2 * (np.sqrt(c1) - np.sqrt(c2)) ** 2 / (c1 * r1 + c2 * r2)
-        valence[i] = np.exp((length - d) / SOFTNESS_A)
-    return valence
-
-
-def path_features(row: dict[str, Any]) -> dict[str, float]:
-    """Geometry of the path: the first five sites are the moving ion at five images."""
-    lattice = Lattice(row["lattice_A"])
-    coords = np.array(row["coords"])
-    fractional = lattice.get_fractional_coords(coords) if row["cartesian"] else coords
-    images, rest = fractional[:5], fractional[5:]
-    species = row["species"][5:]
-    anion = np.array([s in ANIONS for s in species])
-    if not anion.any():  # an alloy: whatever is not the moving ion
-        anion = np.array([s != row["species"][0] for s in species])
-    step = images[-1] - images[0]
-    features = {"length": float(np.linalg.norm(lattice.get_cartesian_coords(step - np.round(step))))}
-    features["volume per atom"] = lattice.volume / (len(species) + 1)
-    sums, anions, cations = [], [], []
-    for image in images:
-        # Cells are supercells (a median of 111 atoms), so the nearest image is all that matters.
-        distance = lattice.get_all_distances(image, rest)[0]
-        near = np.flatnonzero(anion & (distance < 5.0) & (distance > 0.4))
-        sums.append(bond_valence(row["species"][0], [species[i] for i in near], distance[near]).sum())
-        anions.append(np.sort(distance[anion])[:4])
-        others = distance[~anion]
-        cations.append(others[others > 0.4].min(initial=6.0))
-    bvs, shortest, cation = np.array(sums), np.array(anions), np.array(cations)
-    middle = slice(1, 4)
-    features |= {
-        "bvs ends": bvs[[0, 4]].mean(),
-        "bvs middle": bvs[middle].max(),
-        "bvs change": bvs[middle].max() - bvs[[0, 4]].min(),
-        "bvs low": bvs.min(),
-        "anion ends": shortest[[0, 4], 0].mean(),
-        "anion middle": shortest[middle, 0].min(),
-        "window": shortest[middle, :3].mean(axis=1).min(),
-        "window 4": shortest[middle].mean(axis=1).min(),
-        "cation middle": cation[middle].min(),
-        "cation ends": cation[[0, 4]].min(),
-    }
-    return features
 
 
 @cache
@@ -123,31 +67,30 @@ def composition_features(row: dict[str, Any]) -> dict[str, float]:
 
 
 def build(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks of features, each scaled to weigh as much as ten columns; and the MACE barriers (n, 2), ln eV."""
-    paths = standardised(pd.DataFrame([path_features(r) for r in rows]).to_numpy(dtype=float))
-    statistics = standardised(pd.DataFrame([composition_features(r) for r in rows]).to_numpy(dtype=float))
+    """Blocks of features with their weights; and the MACE barriers (n, 2), relaxed and not, ln eV."""
     ion = [r["species"][0] for r in rows]
     properties = [[Element(i).Z, Element(i).X, Element(i).common_oxidation_states[0]] for i in ion]
-    ions = standardised(np.hstack([pd.get_dummies(pd.Series(ion)).to_numpy(float), np.array(properties, float)]))
     family = pd.Series([r["family"] for r in rows])
     family = family.where(family.map(family.value_counts()) >= 5, "other")
-    families = standardised(pd.get_dummies(family).to_numpy(dtype=float))
-    blocks = [(paths, 12), (statistics, 12), (ions, 8), (families, 8)]
-    features = np.hstack([b * np.sqrt(w / b.shape[1]) for b, w in blocks])
+    blocks = [
+        (path_features.images(rows), 12),
+        (path_features.along(rows), 20),
+        (pd.DataFrame([composition_features(r) for r in rows]), 12),
+        (np.hstack([pd.get_dummies(pd.Series(ion)).to_numpy(float), np.array(properties, float)]), 8),
+        (pd.get_dummies(family), 8),
+    ]
+    scaled = [(standardised(np.asarray(block, dtype=float)), weight) for block, weight in blocks]
+    features = np.hstack([block * np.sqrt(weight / block.shape[1]) for block, weight in scaled])
     mace = pd.DataFrame(rows)[["E_m_mace_relaxed_eV", "E_m_mace_unrelaxed_eV"]].astype(float)
     mace = mace.fillna(mace.median())  # three systems have no relaxed one
     return features, np.log(mace.to_numpy().clip(0.01))
 
 
-def tables(rows: list[dict[str, Any]], cheap_weight: float) -> dict[str, Table]:
+def tables(rows: list[dict[str, Any]]) -> dict[str, Table]:
     features, mace = build(rows)
     target = tuple(np.array([np.log(r["E_m_dft_eV"])]) for r in rows)
     ids = tuple(f"{r['name']} #{i}" for i, r in enumerate(rows))
-    scaled = standardised(mace) * np.sqrt([cheap_weight, cheap_weight / 4])
-    return {
-        "without": Table(ids, features, target),
-        "with": Table(ids, np.hstack([features, scaled]), target, cheap=mace[:, 0]),
-    }
+    return {"without": Table(ids, features, target), "with": Table(ids, features, target, cheap=mace)}
 
 
 def settings(
@@ -188,7 +131,8 @@ def ceiling(name: str, table: Table, surrogate: Kind, folds: int = 5, repeats: i
         predicted = np.zeros(len(table))
         for part in range(folds):
             seen, unseen = np.flatnonzero(fold != part)[:, None], np.flatnonzero(fold == part)[:, None]
-            model = make_surrogate(surrogate, table.features, repeat, table.cheap).fit(seen, truth[seen[:, 0]])
+            model = make_surrogate(surrogate, table.features, repeat, table.cheap, table.around)
+            model.fit(seen, truth[seen[:, 0]])
             predicted[unseen[:, 0]] = model.predict(unseen)
         found = np.cumsum(targets[np.argsort(predicted)])
         reached = [int(np.argmax(found >= share * TARGETS)) + 1 for share in (0.5, 0.8)]
@@ -211,7 +155,7 @@ def main() -> None:
         "all": everything,
         "no-lithium": [r for r in everything if "Li" not in r["species"]],
     }.items():
-        for fidelity, table in reversed(tables(rows, cheap_weight=10.0).items()):
+        for fidelity, table in reversed(tables(rows).items()):
             name, title = f"barriers-{task}-{fidelity}", f"{task}, {fidelity} the MACE fidelity"
             if args.only not in (None, f"{task}-{fidelity}"):
                 continue

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--cost", type=float, nargs="*", default=[0.1], help="of a cheap label, in dear ones")
     parser.add_argument("--strategy", default="lcb")
     args = parser.parse_args()
-    both = tables(load(), cheap_weight=10.0)
+    both = tables(load())
     cheap = both["with"].cheap
     assert cheap is not None
     rows = []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.backtest import BacktestConfig, run_backtest
-from agent.backtest_report import METRIC_COLUMNS, metrics, short, summary, write_report
+from agent.backtest_report import METRIC_COLUMNS, facts, metrics, short, summary, write_report
 from agent.metrics import Curves, decision_efficiency, random_any, random_band, random_expectation
 from agent.table import Table
 
@@ -34,8 +34,8 @@ def test_curves_by_hand():
     assert curves.labels_to(0.5) == 3  # mean curve 0, 0.25, 0.75
     assert curves.acceleration(0.5) == pytest.approx(0.5 * 5 / 3)
     assert curves.labels_to(0.8) == 5
-    assert curves.enhancement().tolist() == pytest.approx([0, 0.625, 1.25, 0.9375, 1.0])
-    assert curves.first_hit_median() == 2.5
+    assert curves.enhancement().mean(axis=0).tolist() == pytest.approx([0, 0.625, 1.25, 0.9375, 1.0])
+    assert np.median(curves.first_hit()) == 2.5
     high = Curves.of(orders, truth, targets, -1)
     assert high.best_value[0].tolist() == [0.5] * 5
 
@@ -84,7 +84,7 @@ def test_what_is_never_reached_is_nan_or_inf():
     curves = Curves.of(np.array([[2, 3]]), np.arange(4.0), np.array([True, False, False, False]), 1)
     assert np.isnan(curves.acceleration(0.5))
     assert np.isnan(curves.acceleration_band(0.5)).all()
-    assert curves.first_hit_median() == np.inf
+    assert np.median(curves.first_hit()) == np.inf
 
 
 @pytest.mark.parametrize(("size", "targets"), [(20, 3), (559, 28)])
@@ -177,16 +177,29 @@ def test_one_shot_is_30_percent_of_every_cluster_and_then_greedy(tmp_path):
 
 
 def test_cheap_order_and_cheap_start(tmp_path):
+    """Who has a model starts with what the cheap fidelity and its neighbours call low; random stays random."""
     table = make_table()
     config = BacktestConfig(strategies=["cheap-order", "lcb"], seeds=1, initial=12, initial_by="cheap", max_labels=20)
     result = run_backtest(table, config, tmp_path, workers=1)
-    expected = np.argsort(table.cheap, kind="stable")
-    assert result.orders["cheap-order"][0].tolist() == expected[:20].tolist()
+    assert result.orders["cheap-order"][0].tolist() == np.argsort(table.cheap, kind="stable")[:20].tolist()
+    expected = np.argsort((table.cheap + table.around) / 2, kind="stable")
     assert result.orders["lcb"][0][:12].tolist() == expected[:12].tolist()
-    drawn = config.model_copy(update={"initial_by": "cheap-drawn", "strategies": ["lcb"], "seeds": 2})
-    orders = run_backtest(table, drawn, tmp_path, workers=1).orders["lcb"][:, :12]
+    assert set(result.orders["random"][0][:12].tolist()) != set(expected[:12].tolist())
+    drawn = config.model_copy(update={"initial_by": None, "strategies": ["lcb"], "seeds": 2})
+    result = run_backtest(table, drawn, tmp_path, workers=1)
+    assert "cheap-drawn" in facts(result)
+    orders = result.orders["lcb"][:, :12]
     assert set(orders.ravel().tolist()) <= set(expected[:24].tolist())
     assert set(orders[0].tolist()) != set(orders[1].tolist())
+    forest = config.model_copy(update={"surrogate": "rf", "strategies": ["lcb"]})
+    first = run_backtest(table, forest, tmp_path, workers=1).orders["lcb"][0][:12]
+    assert first.tolist() == np.argsort(table.cheap, kind="stable")[:12].tolist()
+
+
+def test_random_is_always_drawn(tmp_path):
+    config = BacktestConfig(strategies=["greedy"], seeds=1, initial=8, max_labels=12)
+    assert config.strategies == ["random", "greedy"]
+    assert set(run_backtest(make_table(), config, tmp_path, workers=1).orders) == {"random", "greedy"}
 
 
 def test_a_truth_better_known_than_the_labels_is_what_counts():
@@ -218,12 +231,18 @@ def test_report_files(tmp_path):
     page = write_report(result, tmp_path / "report", "Toy <table>")
     text = page.read_text()
     assert "Toy &lt;table&gt;" in text
-    assert "N = 120 candidates, M = 6 targets, batch 10, first round 10 (maximin, counted), 2 seeds" in text
+    assert "N = 120 candidates, M = 6 targets, batch 10, first round 10 (cheap-drawn, counted), 2 seeds" in text
     assert "data:image/png;base64," in text
     assert "http" not in text
     columns = ["strategy", "n", "top_fraction_mean", "top_fraction_p05", "top_fraction_p95", "best_value_mean"]
     assert list(pd.read_csv(tmp_path / "report/summary.csv").columns) == columns
     assert len(summary(result)) == 2 * 30
+    banded = pd.read_csv(tmp_path / "report/curves.csv")
+    assert list(banded.columns[2:]) == [f"{name}_{of}" for name in ("ef", "regret") for of in ("mean", "p05", "p95")]
+    assert (banded.ef_p05 <= banded.ef_p95).all()
+    assert (banded.regret_p05 <= banded.regret_p95).all()
+    expected = summary(result).top_fraction_mean * 120 / banded.n
+    np.testing.assert_allclose(banded.ef_mean, expected, atol=1e-5)
     written = pd.read_csv(tmp_path / "report/metrics.csv")
     assert {"strategy", *METRIC_COLUMNS} == set(written.columns)
     assert list(written.strategy) == ["random", "lcb"]
@@ -328,4 +347,4 @@ def test_a_cheap_fidelity_is_a_trend_that_the_process_corrects():
         members = model.predict_members(np.arange(40, 200)[:, None])
         np.testing.assert_allclose(members.mean(axis=0), mean, atol=4 * std.max() / 4 + 1e-6)
     assert error["with"] < 0.5 * error["without"]
-    assert model.slope_ == 0
+    assert (model.slopes_ == 0).all()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from agent.learner import Surrogate
-from agent.surrogates import GaussianProcess, RandomForest, on_descriptors
+from agent.surrogates import GaussianProcess, RandomForest, around, on_descriptors
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +101,48 @@ def test_a_clone_knows_nothing(data):
     model = clone(GaussianProcess(features, members=3, seed=4).fit(X[:20], y[:20]))
     assert (model.members, model.seed) == (3, 4)
     assert not hasattr(model, "weights_")
+
+
+def test_what_is_around_a_row_never_saw_its_own_cheap_label():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(40, 3))
+    cheap = features @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=40)
+    process = GaussianProcess(features).fit(np.arange(40)[:, None], cheap)
+    left_out = process.held_out()
+    for row in (0, 17):
+        others = np.delete(np.arange(40), row)
+        same = GaussianProcess(features)
+        same.logarithms_, same.tuned_at_ = process.logarithms_, 39  # the same kernel: only the labels differ
+        same.fit(others[:, None], cheap[others])
+        # The means that labels are centred and scaled by still hold the row's own.
+        assert same.predict(np.array([[row]]))[0] == pytest.approx(left_out[row], abs=0.02)
+
+
+def test_neighbours_correct_a_cheap_label_that_is_wrong_by_itself():
+    rng = np.random.default_rng(4)
+    features = rng.uniform(-1, 1, size=(150, 2))
+    dear = np.sin(2 * features[:, 0]) + features[:, 1]
+    cheap = dear.copy()
+    wrong = rng.choice(150, 20, replace=False)
+    cheap[wrong] += 2.0
+    before = GaussianProcess(features, cheap=cheap).prior_mean()
+    assert np.abs(before - dear)[wrong].mean() < 0.75 * np.abs(cheap - dear)[wrong].mean()
+    np.testing.assert_allclose(before, (cheap + around(features, cheap)) / 2)
+    assert len(around(features, cheap, most=50)) == 150
+
+
+def test_several_cheap_fidelities_are_inputs_and_the_first_is_the_trend():
+    rng = np.random.default_rng(5)
+    features, second = rng.normal(size=(200, 3)), rng.normal(size=200)
+    first = features[:, 0]
+    dear, X = first + 2 * second, np.arange(200)[:, None]
+    error = {}
+    for name, cheap in (("one", first), ("two", np.column_stack([first, second]))):
+        model = GaussianProcess(features, cheap=cheap).fit(X[:60], dear[:60])
+        error[name] = np.abs(model.predict(X[60:]) - dear[60:]).mean()
+    assert error["two"] < 0.5 * error["one"]
+
+
+def test_without_a_cheap_fidelity_nothing_is_known_before_the_first_label():
+    with pytest.raises(ValueError, match="no cheap fidelity"):
+        GaussianProcess(np.ones((3, 1))).prior_mean()
