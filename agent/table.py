@@ -103,7 +103,7 @@ class Table:
         """A CSV file of plain numeric features.
 
         Rows of the same `identity` (of the same features, if there is no such column) are replicates of one
-        candidate. Rows without a target are left out and counted.
+        candidate. Rows without a target are left out and counted. `cheap` may name several columns with commas.
 
         Raises:
             FileNotFoundError: no such file.
@@ -126,7 +126,7 @@ class Table:
         where: str = "table",
     ) -> Self:
         """The same from a data frame."""
-        wanted = [*features, target, *([cheap] if cheap else [])]
+        wanted = [*features, target, *cheap_columns(cheap)]
         if missing := [c for c in [*wanted, *([identity] if identity else [])] if c not in frame.columns]:
             raise ValueError(f"{where}: no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
         for column in wanted:
@@ -152,7 +152,7 @@ class Table:
             standardised(matrix),
             tuple(g[target].to_numpy(dtype=float) for _, g in groups),
             direction,
-            groups[cheap].mean().to_numpy(dtype=float) if cheap else None,
+            groups[cheap_columns(cheap)].mean().to_numpy(dtype=float) if cheap else None,
             len(frame) - len(labelled),
         )
 
@@ -164,7 +164,7 @@ class Table:
 
         Features are the composition as a set of ions (`agent.ions`).
         """
-        for column in ["composition", target]:
+        for column in ["composition", target, *cheap_columns(cheap)]:
             if column not in frame.columns:
                 raise ValueError(f"table: no column {column!r}; it has {', '.join(map(str, frame.columns))}")
         if "ordering" in frame.columns:
@@ -183,9 +183,14 @@ class Table:
             ion_features(compositions),
             tuple(g[target].to_numpy(dtype=float) for _, g in groups),
             direction,
-            groups[cheap].mean().to_numpy(dtype=float) if cheap else None,
+            groups[cheap_columns(cheap)].mean().to_numpy(dtype=float) if cheap else None,
             len(frame) - len(labelled),
         )
+
+
+def cheap_columns(cheap: str | None) -> list[str]:
+    """Of the columns of cheap fidelities, the most trusted first."""
+    return [name.strip() for name in cheap.split(",")] if cheap else []
 
 
 def _composition(key: str, frame: pd.DataFrame) -> Composition:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agent.backtest import BacktestConfig
 from agent.hosts import load_host
-from agent.table import Direction, Table
+from agent.table import Direction, Table, cheap_columns
 from flows.config import Config, parse_config
 
 
@@ -25,7 +25,9 @@ class TableRequest(BaseModel):
     target: str | None = Field(None, description="Column of the label; may be left out if there is only one.")
     features: list[str] | None = Field(None, description="Numeric columns; else compositions or structures.")
     host: str | None = Field(None, description="Host of a table of compositions.")
-    cheap: str | None = Field(None, description="Column of a cheap fidelity.")
+    cheap: str | None = Field(
+        None, description="Column of a cheap fidelity known for all; several with commas, the most trusted first."
+    )
     direction: Direction = Field("min", description="What is wanted.")
 
     @field_validator("features", mode="before")
@@ -102,7 +104,7 @@ def read_table(asked: TableRequest) -> Table:
 
 
 def _only_target(frame: pd.DataFrame, asked: TableRequest) -> str:
-    taken = {*(asked.features or []), asked.cheap, "ordering"}
+    taken = {*(asked.features or []), *cheap_columns(asked.cheap), "ordering"}
     free = [str(name) for name in frame.columns if name not in taken and is_numeric_dtype(frame[name])]
     if len(free) != 1:
         raise ValueError(

@@ -81,7 +81,7 @@ def backtest(
     strategies: Annotated[Optional[str], typer.Option(help="Comma-separated, e.g. random,lcb,ei+lcmd.")] = None,  # noqa: UP045
     features: Annotated[Optional[str], typer.Option(help="Numeric columns; else composition or structure.")] = None,  # noqa: UP045
     host: Annotated[Optional[str], typer.Option(help="Host of a table of compositions.")] = None,  # noqa: UP045
-    cheap: Annotated[Optional[str], typer.Option(help="Column of a cheap fidelity.")] = None,  # noqa: UP045
+    cheap: Annotated[Optional[str], typer.Option(help="Column of a cheap fidelity; several with commas.")] = None,  # noqa: UP045
     direction: Annotated[Optional[str], typer.Option(help="min or max is wanted; default: min.")] = None,  # noqa: UP045
     top: Annotated[Optional[float], typer.Option(help="Targets: a share below 1, or a number.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(min=1, help="Runs per strategy.")] = None,  # noqa: UP045

@@ -22,7 +22,7 @@ from agent.backtest import BacktestConfig, run_one
 from agent.clusters import ClusterConfig, cluster
 from agent.surrogates import make_surrogate
 from agent.table import Table
-from benchmarks.agent.nasicon_backtest import ROOT, TARGETS, load
+from benchmarks.agent.nasicon_backtest import DEFAULT, ROOT, TARGETS, load
 
 RULES = {"none": (1, 1.0), "in the last 30 % of the budget": (24, 0.7), "from the start": (24, 0.0)}
 
@@ -49,13 +49,13 @@ def judged(table: Table, order: list[int], seed: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--strategy", default="ei+cluster-quota")
+    parser.add_argument("--strategy", default=DEFAULT)
     args = parser.parse_args()
     table = load()
     groups = cluster(table.features, ClusterConfig(groups=20)).labels
     rows = []
     for rule, (most, start) in RULES.items():
-        acquisition = AcquisitionConfig(diversity="none", initial="random", max_orderings=most, repeat_from=start)
+        acquisition = AcquisitionConfig(diversity="none", max_orderings=most, repeat_from=start)
         config = BacktestConfig(acquisition=acquisition, batch=6, initial=12, max_labels=160, top=TARGETS)
         for seed in track(range(args.seeds), rule):
             order = run_one(table, config, groups, args.strategy, seed, None)

@@ -280,6 +280,18 @@ def test_a_bad_table_is_one_clear_line(tmp_path, text, features, message):
         Table.read(tmp_path / "none.csv", features, "y")
 
 
+def test_several_cheap_fidelities_and_the_first_is_the_order(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y,quick,quicker\n0,1.0,5,1\n1,2.0,4,2\n2,3.0,6,3\n2,4.0,8,3\n")
+    table = Table.read(path, ["a"], "y", cheap="quick, quicker")
+    assert table.cheap.tolist() == [[5, 1], [4, 2], [7, 3]]
+    assert table.cheap_cost.tolist() == [5, 4, 7]
+    assert table.around.shape == (3,)
+    assert Table.read(path, ["a"], "y", direction="max", cheap="quick").cheap_cost.tolist() == [-5, -4, -7]
+    with pytest.raises(ValueError, match="no column 'slow'"):
+        Table.read(path, ["a"], "y", cheap="quick,slow")
+
+
 def test_a_composition_table_groups_orderings_and_refuses_duplicates():
     from agent.hosts import load_host
     from agent.space import build_space
