@@ -38,10 +38,11 @@ from models.training import TrainConfig
 
 #: Ablations of CGformer, beside the networks that are there.
 NETWORKS |= {
-    "cgformer-nolayers": lambda: CGformer(CGformerConfig(layers=0)),
-    "cgformer-none": lambda: CGformer(CGformerConfig(spatial="none", edges=False)),
-    "cgformer-hop": lambda: CGformer(CGformerConfig(spatial="hop")),
-    "cgformer-3conv": lambda: CGformer(CGformerConfig(convolutions=3)),
+    "cgformer-layer": lambda store: CGformer(CGformerConfig(norm="layer")),
+    "cgformer-1conv": lambda store: CGformer(CGformerConfig(norm="batch", convolutions=1)),
+    "cgformer-nolayers": lambda store: CGformer(CGformerConfig(norm="batch", layers=0)),
+    "cgformer-none": lambda store: CGformer(CGformerConfig(norm="batch", spatial="none", edges=False)),
+    "cgformer-hop": lambda store: CGformer(CGformerConfig(norm="batch", spatial="hop")),
 }
 DATA = Path(__file__).parent / "data"
 FORMATION = "formation_eV"

@@ -5,6 +5,7 @@
     python benchmarks/models_speed.py graphs    graph building against a loop over get_all_neighbors
     python benchmarks/models_speed.py space     148,995 compositions to mean and sigma
     python benchmarks/models_speed.py members   an ensemble's members on threads, one after another, and stacked
+    python benchmarks/models_speed.py geometric batching, convolution and dense attention against torch-geometric's
 
 Times are CPU seconds of this process where other work may share the machine, and wall seconds where said.
 """
@@ -244,7 +245,7 @@ def members(args: argparse.Namespace) -> None:
     networks = []
     for seed in range(5):
         torch.manual_seed(seed)
-        networks.append(CGformer(CGformerConfig()))
+        networks.append(CGformer(CGformerConfig(norm="batch")))
 
     def step(network: nn.Module) -> None:
         network(batch)[:, 0].square().mean().backward()
@@ -288,6 +289,75 @@ def members(args: argparse.Namespace) -> None:
         print(f"one after another, one thread: {wall(lambda: [step(network) for network in networks]) * 1e3:.0f} ms")
 
 
+def geometric(args: argparse.Namespace) -> None:
+    """Laying out a batch and a CGCNN convolution, forward and back, by torch-geometric's own parts and by ours."""
+    from torch_geometric.data import Batch, Data
+    from torch_geometric.nn import CGConv
+    from torch_geometric.utils import to_dense_batch
+
+    from models.cgcnn import BatchNormConvolution
+    from models.gated_messages import Bonds
+    from models.layers import Gaussians
+
+    torch.set_num_threads(1)
+    rows, width = np.arange(args.crystals), 64
+    store = GraphStore(nasicon(args.crystals), whole_shells=False)
+    basis = Gaussians()
+
+    def data_of(row: int) -> Data:
+        crystal = store.crystals[row]
+        n, k = crystal.neighbours.shape
+        edges = np.stack([crystal.neighbours.reshape(-1), np.repeat(np.arange(n), k)]).astype(np.int64)
+        return Data(
+            numbers=torch.from_numpy(crystal.numbers.astype(np.int64)),
+            edge_index=torch.from_numpy(edges),
+            lengths=torch.from_numpy(crystal.lengths.reshape(-1)),
+            num_nodes=n,
+        )
+
+    listed = [data_of(row) for row in rows]
+    together, batch = Batch.from_data_list(listed), store.batch(rows)
+    nodes = torch.randn(len(batch.numbers), width)
+    # A network computes the expansion once for all of its convolutions.
+    bonds = Bonds(batch.neighbours, basis(batch.lengths, reach=True), None)
+    edge_features = basis(together.lengths, reach=True)
+    ours = BatchNormConvolution(width, len(basis))
+    theirs = CGConv(width, edge_features.shape[1], batch_norm=True)
+    with torch.no_grad():
+        # CGConv has [centre, other, bond] in this order too, and one batch norm, on the sums.
+        full = ours.fc_full.weight[:, : 2 * width + edge_features.shape[1]]
+        theirs.lin_f.weight.copy_(full[:width])
+        theirs.lin_s.weight.copy_(full[width:])
+
+    def step(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        function(nodes.clone().requires_grad_()).square().mean().backward()
+
+    ways = {
+        "batch of graphs": (
+            lambda: Batch.from_data_list(listed),
+            lambda: store.batch(rows),
+        ),
+        "convolution, forward and back": (
+            lambda: step(lambda seen: theirs(seen, together.edge_index, edge_features)),
+            lambda: step(lambda seen: ours(seen, bonds)),
+        ),
+        "padding to (b, n, w)": (
+            lambda: to_dense_batch(nodes, together.batch),
+            lambda: (
+                nodes.new_zeros(len(rows) * batch.width, width)
+                .index_copy(0, batch.crystal * batch.width + batch.slot, nodes)
+                .view(len(rows), batch.width, width)
+            ),
+        ),
+    }
+    print(f"{args.crystals} crystals of 80 atoms, CPU ms: torch-geometric, ours, ratio (smallest and largest)")
+    for name, (way, own) in ways.items():
+        taken = alternating([way, own], 7)
+        ratios = taken[:, 0] / taken[:, 1]
+        them, us = np.median(taken, axis=0) * 1e3
+        print(f"{name}: {them:.1f} {us:.1f} {np.median(ratios):.1f}x ({ratios.min():.1f} to {ratios.max():.1f})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -295,6 +365,7 @@ def main() -> None:
         (dense, "--crystals", "8,16,32,64", str),
         (memory, "--crystals", 256, int),
         (graphs, "--crystals", 50, int),
+        (geometric, "--crystals", 64, int),
         (space, "--sizes", "1000,10000,148995", str),
     ):
         command = commands.add_parser(function.__name__)

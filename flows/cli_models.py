@@ -27,11 +27,8 @@ def train(
     robust: Annotated[
         bool, typer.Option(help="Scale by median and quartiles: for targets with a heavy tail, such as barriers.")
     ] = False,
-    deep: Annotated[
-        bool,
-        typer.Option(
-            help="Three convolutions with batch norms: for orderings of one host, whose arrangement counts."
-        ),
+    one_host: Annotated[
+        bool, typer.Option(help="All structures are one host, differently occupied: learn how elements are arranged.")
     ] = False,
     pretrain: Annotated[Optional[Path], typer.Option(help="Data set of a cheap fidelity to train on first.")] = None,  # noqa: UP045
     start_from: Annotated[Optional[Path], typer.Option(help="Folder of a trained model to start from.")] = None,  # noqa: UP045
@@ -48,7 +45,7 @@ def train(
     from models.ensemble import EnsembleConfig
     from models.training import TrainConfig
 
-    network = CGformerConfig(convolutions=3, norm="batch") if deep else CGformerConfig()
+    network = CGformerConfig(norm="batch") if one_host else None
     config = EnsembleConfig(network=network, train=TrainConfig(epochs=epochs, robust=robust), pretrain_epochs=epochs)
     options = TrainOptions(
         data, out, target, unit, members, seed, folds, config, pretrain=pretrain, start_from=start_from
@@ -84,7 +81,7 @@ def evaluate(
     models: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: cgformer, cgformer-deep, cgcnn, schnet, alignn, released, ensemble, forest, gp."
+            help="Comma-separated: cgformer, cgformer-host, cgcnn, schnet, alignn, released, ensemble, forest, gp."
         ),
     ] = "cgformer,cgcnn,schnet,forest",
     target: Annotated[Optional[str], typer.Option(help="Name of the target, where there are several.")] = None,  # noqa: UP045

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from models.batch import GraphBatch
-from models.cgcnn import BatchNormConvolution
 from models.features import FEATURES, feature_table
 from models.gated_messages import Bonds
 from models.layers import (
@@ -23,11 +22,13 @@ from models.layers import (
     Convolution,
     EncoderLayer,
     Gaussians,
+    Norm,
     Spatial,
     mean_over,
     mean_over_sites,
     sites_to_read,
 )
+from models.stores import HostGraphs, Store
 from models.training import Network
 
 MAX_DEGREE = 24
@@ -40,8 +41,8 @@ class CGformerConfig:
     Attributes:
         width: node width.
         convolutions: graph convolutions before the attention layers.
-        norm: of the convolutions; ``batch`` takes CGCNN's own, three of which learn how the elements of one host are
-            arranged where ours with layer norms do not (docs/benchmarks/models.md).
+        norm: of the sums of messages: ``batch`` learns how the elements of one host are arranged and ``layer`` does
+            not; on crystals of many kinds ``layer`` is better (docs/benchmarks/models.md). See `for_store`.
         layers: attention layers; 0 leaves a CGCNN.
         heads: attention heads; must divide `width`.
         spatial: spatial encoding, see `models.layers.AttentionBias`.
@@ -56,8 +57,8 @@ class CGformerConfig:
     """
 
     width: int = 64
-    convolutions: int = 1
-    norm: Literal["layer", "batch"] = "layer"
+    convolutions: int = 2
+    norm: Norm = "layer"
     layers: int = 1
     heads: int = 4
     spatial: Spatial = "rbf"
@@ -76,11 +77,16 @@ class CGformerConfig:
                 f"got {self.width}, {self.fidelities}, {self.convolutions}, {self.layers}"
             )
         if self.norm not in ("layer", "batch"):
-            raise ValueError(f"norm must be layer or batch, got {self.norm!r}")
+            raise ValueError(f"norm must be batch or layer, got {self.norm!r}")
         if self.pooling not in ("focus", "mean"):
             raise ValueError(f"pooling must be focus or mean, got {self.pooling!r}")
         if self.layers and (self.heads < 1 or self.width % self.heads):
             raise ValueError(f"heads must divide width; got {self.heads} heads for width {self.width}")
+
+    @classmethod
+    def for_store(cls, store: Store) -> Self:
+        """The default for a kind of rows: batch norms for decorations of one host, else layer norms."""
+        return cls(norm="batch") if isinstance(store, HostGraphs) else cls()
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -110,8 +116,9 @@ class CGformer(Network):
         self.mark = nn.Parameter(torch.zeros(config.width)) if focus else None
         self.peak = nn.Parameter(torch.zeros(config.width, config.width)) if focus else None
         self.basis = Gaussians()
-        kind = Convolution if config.norm == "layer" else BatchNormConvolution
-        self.convolutions = nn.ModuleList([kind(config.width, len(self.basis)) for _ in range(config.convolutions)])
+        self.convolutions = nn.ModuleList(
+            [Convolution(config.width, len(self.basis), config.norm) for _ in range(config.convolutions)]
+        )
         attention = config.layers > 0
         self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
         self.bias = AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
@@ -127,6 +134,8 @@ class CGformer(Network):
             nn.SiLU(),
             nn.Linear(config.head_width, 2 if config.variance else 1),
         )
+        # An element has nine features: its vector starts with a deviation of one in every place.
+        nn.init.normal_(self.embedding.weight, std=1 / 3)
         for embedding in (self.fidelity, self.degrees):
             if embedding is not None:
                 nn.init.normal_(embedding.weight, std=0.02)

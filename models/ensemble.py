@@ -38,7 +38,7 @@ class EnsembleConfig:
     """Network, training and diversity of an ensemble.
 
     Attributes:
-        network: architecture.
+        network: architecture; None takes `CGformerConfig.for_store`.
         train: training.
         diversity: ``folds`` (each member leaves out another fold, if there are at least `min_validation`
             labels), ``bootstrap`` (labels drawn with replacement; those left out choose the best epoch) or
@@ -47,7 +47,7 @@ class EnsembleConfig:
         pretrain_epochs: epochs of `pretrain`.
     """
 
-    network: CGformerConfig = field(default_factory=CGformerConfig)
+    network: CGformerConfig | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
     diversity: Literal["folds", "bootstrap", "seeds"] = "folds"
     min_validation: int = 20
@@ -62,8 +62,9 @@ class EnsembleConfig:
         known = {entry.name for entry in fields(cls)}
         if set(values) - known:
             raise ValueError(f"unknown ensemble settings {sorted(set(values) - known)}; allowed are {sorted(known)}")
+        network = values.get("network")
         nested = {
-            "network": CGformerConfig.from_dict(values.get("network", {})),
+            "network": None if network is None else CGformerConfig.from_dict(network),
             "train": TrainConfig.from_dict(values.get("train", {})),
         }
         return cls(**{**values, **nested})
@@ -142,7 +143,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             for member in range(self.members):
                 torch.manual_seed(self.seed * 1_000_003 + member)
-                networks.append(CGformer(self.settings.network))
+                networks.append(CGformer(self.settings.network or CGformerConfig.for_store(self.store)))
         return networks, False
 
     def __sklearn_clone__(self) -> Self:
@@ -321,7 +322,7 @@ def build_network(architecture: dict[str, Any]) -> Network:
     settings = dict(architecture)
     kind = settings.pop("kind", "cgformer")
     if kind == "cgformer":
-        settings.setdefault("pooling", "mean")  # models saved before sites could be marked
+        settings = {"pooling": "mean", "norm": "layer"} | settings  # models saved before there was a choice
         return CGformer(CGformerConfig.from_dict(settings))
     if kind == "released":
         return ReleasedCGformer(ReleasedConfig(**settings))

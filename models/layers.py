@@ -18,6 +18,9 @@ from models.gated_messages import Bonds, GatedMessages
 #: Step (Å) of the table from which radial functions are interpolated.
 TABLE_STEP_A = 0.1
 Spatial = Literal["none", "hop", "rbf", "images", "values"]
+Norm = Literal["batch", "layer"]
+#: Sum of squares of a distance's Gaussians whose width is the step between them.
+EXPANSION_NORM = math.sqrt(math.pi / 2)
 
 
 def mean_over(nodes: torch.Tensor, crystal: torch.Tensor, chosen: torch.Tensor, count: int) -> torch.Tensor:
@@ -72,20 +75,34 @@ class Gaussians(nn.Module):
         return expanded
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """torch's, but a single atom, which has no variance, is seen as in predictions."""
+
+    def forward(self, summed: torch.Tensor) -> torch.Tensor:
+        if len(summed) > 1:
+            return super().forward(summed)
+        return functional.batch_norm(
+            summed, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
+
+
 class Convolution(nn.Module):
     """CGCNN's gated convolution (Xie & Grossman 2018, eq. 5), v_i <- v_i + sum_j gate(z_ij) * core(z_ij).
 
     The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not
-    once per bond, the bond part once per bond and, where crystals share a graph, once for all of them. A
-    layer norm stands in for CGCNN's batch norms, so that a prediction never depends on its batch.
+    once per bond, the bond part once per bond and, where crystals share a graph, once for all of them. Of
+    CGCNN's two batch norms the one on the sums is kept; the other's work, messages that reach the bend of their
+    activations, is done by the weights that a network starts from.
     """
 
-    def __init__(self, width: int, bond_width: int, neighbours: int = 12):
+    def __init__(self, width: int, bond_width: int, norm: Norm = "batch", neighbours: int = 12):
         super().__init__()
         self.centre = nn.Linear(width, 2 * width)
         self.other = nn.Linear(width, 2 * width, bias=False)
         self.bond = nn.Linear(bond_width, 2 * width, bias=False)
-        self.norm = nn.LayerNorm(width)
+        for linear, length in ((self.centre, width), (self.other, width), (self.bond, EXPANSION_NORM)):
+            nn.init.normal_(linear.weight, std=1.0 / math.sqrt(3 * length))
+        self.norm = BatchNorm(width) if norm == "batch" else nn.LayerNorm(width)
         self.scale = 1.0 / math.sqrt(neighbours)
 
     def of_elements(self, table: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:

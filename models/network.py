@@ -22,24 +22,25 @@ from models.training import Network, OnEpoch, TrainConfig, Trainer, check_target
 Floats = NDArray[np.float64]
 
 
-def _schnet() -> Network:
+def _schnet(store: Store) -> Network:
     from models.schnet import SchNet  # torch-geometric takes seconds to import
 
     return SchNet()
 
 
-def _alignn() -> Network:
+def _alignn(store: Store) -> Network:
     from models.alignn import ALIGNN
 
     return ALIGNN()
 
 
-#: Architectures by name; "released" is what the paper's code is, "cgformer" what the paper describes.
-NETWORKS: dict[str, Callable[[], Network]] = {
-    "cgformer": lambda: CGformer(CGformerConfig()),
-    "cgformer-deep": lambda: CGformer(CGformerConfig(convolutions=3, norm="batch")),
-    "released": ReleasedCGformer,
-    "cgcnn": CGCNN,
+#: Architectures by name, for the rows of a store; "released" is what the paper's code is, "cgformer" what the paper
+#: describes, and "cgformer-host" that for decorations of one host in a store that does not know that they are.
+NETWORKS: dict[str, Callable[[Store], Network]] = {
+    "cgformer": lambda store: CGformer(CGformerConfig.for_store(store)),
+    "cgformer-host": lambda store: CGformer(CGformerConfig(norm="batch")),
+    "released": lambda store: ReleasedCGformer(),
+    "cgcnn": lambda store: CGCNN(),
     "schnet": _schnet,
     "alignn": _alignn,
 }
@@ -71,7 +72,7 @@ class NetworkRegressor(RegressorMixin, BaseEstimator):
         picked = None if fidelity is None else fidelity[left]
         with one_thread(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = NETWORKS[self.network]()
+            network = NETWORKS[self.network](self.store)
             trainer = Trainer(
                 network,
                 self.store,

@@ -201,8 +201,13 @@ def test_marks_that_are_not_yes_or_no_are_refused(nasicon):
         GraphStore([wrong])
 
 
-def test_batch_norms_are_at_rest_in_predictions(rattled, nasicon, decorations):
-    made = network(norm="batch", convolutions=2)
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_norms_are_at_rest_in_predictions(norm, rattled, nasicon, decorations):
+    made = network(norm=norm).train()
+    store = GraphStore([*rattled, nasicon])
+    for _ in range(3):  # running statistics unlike those a network starts with
+        made(store.batch(np.arange(len(store))))
+    made.eval()
     structures = [*rattled, nasicon]
     single = np.concatenate([values(made, [atoms]) for atoms in structures])
     np.testing.assert_allclose(values(made, structures), single, atol=1e-5)
@@ -212,8 +217,40 @@ def test_batch_norms_are_at_rest_in_predictions(rattled, nasicon, decorations):
     with torch.no_grad():
         shared = made(HostGraphs(nasicon, decorations[:2]).batch(np.arange(2)))[:, 0].numpy()
     np.testing.assert_allclose(shared, values(made, decorated), atol=1e-8)
-    with pytest.raises(ValueError, match="norm must be layer or batch"):
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_a_shared_host_trains_as_separate_graphs_do(norm, nasicon, decorations):
+    """The first convolution's short cut: same outputs, gradients and running statistics in training, too."""
+    host, structures = HostGraphs(nasicon, decorations[:3]), []
+    for numbers in decorations[:3]:
+        structures.append(nasicon.copy())
+        structures[-1].numbers = numbers
+    found = []
+    for batch in (host.batch(np.arange(3)), GraphStore(structures).batch(np.arange(3))):
+        made = network(norm=norm).train()
+        out = made(batch)[:, 0]
+        out.square().sum().backward()
+        found.append((out, [p.grad for p in made.parameters() if p.grad is not None], list(made.buffers())))
+    for one, other in zip(*found, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), atol=1e-7)
+
+
+def test_the_default_norm_follows_the_kind_of_rows(nasicon, decorations):
+    assert CGformerConfig.for_store(HostGraphs(nasicon, decorations[:2])).norm == "batch"
+    assert CGformerConfig.for_store(GraphStore([nasicon])).norm == "layer"
+
+
+def test_norm_is_batch_or_layer():
+    with pytest.raises(ValueError, match="norm must be batch or layer"):
         CGformerConfig(norm="group")
+
+
+def test_a_batch_of_one_atom_can_be_trained_on():
+    made = network(norm="batch").train()
+    made(GraphStore([Atoms("Po", cell=[3.35] * 3, pbc=True)]).batch(np.array([0])))[:, 0].sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in made.parameters() if p.grad is not None)
 
 
 def test_pooling_is_focus_or_mean():

@@ -46,6 +46,6 @@ def test_one_label_of_an_odd_crystal_trains(name):
 def test_unknown_architectures_are_refused(crystals):
     with pytest.raises(
         ValueError,
-        match="unknown network 'gnn'; allowed are cgformer, cgformer-deep, released, cgcnn, schnet, alignn",
+        match="unknown network 'gnn'; allowed are cgformer, cgformer-host, released, cgcnn, schnet, alignn",
     ):
         NetworkRegressor(crystals[0], "gnn").fit([[0]], [0.1])
