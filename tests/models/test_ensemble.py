@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,7 +88,8 @@ def test_models_saved_before_sites_could_be_marked_load(store, y, tmp_path):
 
 def test_pretraining_is_where_a_fit_starts(store, y, tmp_path):
     X = np.arange(60)[:, None]
-    model = CGformerEnsemble(store, CONFIG, members=2, seed=1).pretrain(X, 2 * y + 1)
+    longer = replace(CONFIG, pretrain_epochs=20)
+    model = CGformerEnsemble(store, longer, members=2, seed=1).pretrain(X, 2 * y + 1)
     before = model.pretrained_[0].embedding.weight.clone()
     assert np.isfinite(model.predict(X)).all()
     model.fit(X[:12], y[:12])

@@ -4,7 +4,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from models.network import NETWORKS, NetworkRegressor
-from models.stores import GraphStore
+from models.stores import GraphStore, HostGraphs
 from models.training import TrainConfig
 
 
@@ -49,3 +49,22 @@ def test_unknown_architectures_are_refused(crystals):
         match="unknown network 'gnn'; allowed are cgformer, cgformer-host, released, cgcnn, schnet, alignn",
     ):
         NetworkRegressor(crystals[0], "gnn").fit([[0]], [0.1])
+
+
+def test_the_default_learns_how_one_host_is_arranged():
+    """Equal compositions, unlike arrangements: the share of equal neighbours among the cations of a rock salt."""
+    sites = bulk("MgO", "rocksalt", a=4.21, cubic=True) * (2, 2, 1)
+    rng = np.random.default_rng(0)
+    cations = np.flatnonzero(sites.numbers == 12)
+    numbers = np.tile(sites.numbers, (240, 1))
+    for row in numbers:
+        row[rng.permutation(cations)[: len(cations) // 2]] = 20
+    distances = sites.get_all_distances(mic=True)[np.ix_(cations, cations)]
+    near = (distances > 0.1) & (distances < 3.5)
+    of_cations = numbers[:, cations]
+    y = np.array([(row[:, None] == row)[near].mean() for row in of_cations])
+    train = TrainConfig(epochs=10, min_steps=0, batch_size=16)
+    model = NetworkRegressor(HostGraphs(sites, numbers), "cgformer", train)
+    X = np.arange(240)[:, None]
+    mean = model.fit(X[:200], y[:200]).predict(X[200:])
+    assert ((mean - y[200:]) ** 2).mean() < 0.5 * y[200:].var()
