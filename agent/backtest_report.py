@@ -191,7 +191,7 @@ def plot(result: Backtest, path: Path, title: str) -> None:
     decided.set(ylabel="deALM of a round's decisions: 1 best, 0 random, −1 worst")
     for axes in figure.axes:
         axes.set(xlabel="labels", xlim=(0, last))
-    found.legend(fontsize=8)
+    enhanced.legend(*found.get_legend_handles_labels(), fontsize=8)
     figure.suptitle(f"{title}: {facts(result)}", fontsize=9)
     figure.savefig(path, dpi=110)
 

@@ -131,9 +131,10 @@ def collect(n: int, k: int, only: str | None = None) -> None:
         parts = []
     for name, (grid, choose) in ways.items():
         step, orderings = FEWER.get(name, (1, k))
-        parts.append(measure(sample[::step], grid, choose, orderings).assign(way=name))
+        for composition in sample[::step]:
+            parts.append(measure([composition], grid, choose, orderings).assign(way=name))
+            pd.concat(parts, ignore_index=True).round(4).to_csv(TABLE, index=False)
         print(f"{name}: {parts[-1].seconds.median():.2f} s a label", flush=True)
-        pd.concat(parts, ignore_index=True).round(4).to_csv(TABLE, index=False)
 
 
 def evaluate(frame: pd.DataFrame) -> pd.DataFrame:
