@@ -1,64 +1,81 @@
-"""Special quasi-random arrangements of a sublattice (Zunger et al., Phys. Rev. Lett. 65, 353 (1990)).
+"""Special quasi-random arrangements (Zunger et al., Phys. Rev. Lett. 65, 353 (1990)), found by sqsgenerator.
 
-Of many random arrangements, the one whose pairs are most like a random alloy's: the sum over shells of neighbours and
-over pairs of elements of |alpha_ab|, the Warren-Cowley parameters 1 - P_ab / (x_a x_b) with the finite cell's own
-expectation, is least. Why no library does it: docs/label-noise.md.
+Gehringer, Friák & Holec, Comput. Phys. Commun. 286, 108664 (2023): of all arrangements, or of many random ones where
+they are too many, those whose Warren-Cowley parameters are least. With one thread and a seed the library answers the
+same in every process; among what it finds equally good the caller's generator chooses. Needs the extra `sqs`.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from importlib.util import find_spec
+from math import factorial, prod
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.geometry import get_distances
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-#: Shells of neighbours that count, the nth with weight 1/n.
-SHELLS = 3
-#: Arrangements tried, about as many as four elements in pairs have on eight sites (2,520).
-TRIES = 2_000
-#: Distances closer than this are one shell (Å).
-SAME_SHELL_A = 0.05
-#: Scores are compared to this many decimals, so that rounding on another machine breaks no tie.
-DECIMALS = 9
+NEEDS = "sqs needs sqsgenerator: pip install 'ionloop[sqs]'"
+
+#: Shells of neighbours that count, the nth with weight 1/n; distances within SAME_SHELL_A are one (Å).
+SHELLS, SAME_SHELL_A = 3, 0.05
+#: Arrangements are all looked at up to this many (eight elements on eight sites), TRIES random ones above.
+MOST_ARRANGEMENTS, TRIES = 50_000, 2_000
 
 
-def quasi_random_order(
-    sites: Atoms, numbers: NDArray[np.uint8], rng: np.random.Generator, tries: int = TRIES
-) -> NDArray[np.int64]:
-    """A permutation (n,): `numbers[order]` is the arrangement by site, the least correlated of `tries` random ones.
+def installed() -> bool:
+    return find_spec("sqsgenerator") is not None
+
+
+def quasi_random_order(sites: Atoms, numbers: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A permutation (n,): `numbers[order]` is a least correlated arrangement by site, drawn from those by `rng`.
 
     Args:
         sites: the sublattice (n sites) in its periodic cell.
         numbers: (n,) atomic numbers to be placed, in any order.
+
+    Raises:
+        ImportError: sqsgenerator is not installed.
     """
-    orders = rng.permuted(np.tile(np.arange(len(numbers)), (tries, 1)), axis=1)
-    scores = correlation(sites, numbers[orders])
-    return np.asarray(orders[np.argmin(scores.round(DECIMALS))])
+    seed = int(rng.integers(2**31))
+    kinds = np.unique(numbers)
+    if len(kinds) == 1:
+        return np.arange(len(numbers))
+    best = least_correlated(sites, numbers, seed)
+    chosen = best[rng.integers(len(best))]
+    order = np.empty(len(numbers), dtype=np.int64)
+    order[np.argsort(chosen, kind="stable")] = np.argsort(numbers, kind="stable")
+    return order
 
 
-def correlation(sites: Atoms, arrangements: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How far (m,) arrangements (m, n) of the same elements are from a random alloy; 0 is uncorrelated."""
-    kinds, counts = np.unique(arrangements[0], return_counts=True)
-    n = arrangements.shape[1]
-    present = [(arrangements == kind).astype(np.float64) for kind in kinds]
-    score = np.zeros(len(arrangements))
-    for shell, near in enumerate(_shells(sites.cell.array.tobytes(), sites.positions.tobytes(), n), start=1):
-        for a, at_a in enumerate(present):
-            around = at_a @ near
-            for b in range(a, len(kinds)):
-                expected = near.sum() * counts[a] * (counts[b] - (a == b)) / (n * (n - 1))
-                if expected > 0:
-                    score += np.abs(1 - (around * present[b]).sum(axis=1) / expected) / shell
-    return score
+def least_correlated(sites: Atoms, numbers: NDArray[np.uint8], seed: int = 0) -> NDArray[np.int64]:
+    """The best arrangements (m, n) that sqsgenerator finds, sorted: atomic numbers by site."""
+    try:
+        from sqsgenerator import optimize, parse_config
+    except ImportError as error:
+        raise ImportError(NEEDS) from error
 
-
-@lru_cache(maxsize=64)
-def _shells(cell: bytes, positions: bytes, n: int) -> tuple[NDArray[np.float64], ...]:
-    """How often sites are neighbours (n, n) in each of the nearest shells, minimum image."""
-    lattice = np.frombuffer(cell).reshape(3, 3)
-    _, distances = get_distances(np.frombuffer(positions).reshape(n, 3), cell=lattice, pbc=True)
-    found = np.unique(distances[np.triu_indices(n, 1)])
-    starts = found[np.concatenate([[True], np.diff(found) > SAME_SHELL_A])][:SHELLS]
-    return tuple((np.abs(distances - start) <= SAME_SHELL_A).astype(np.float64) for start in starts)
+    kinds, counts = np.unique(numbers, return_counts=True)
+    asked: dict[str, Any] = {
+        "structure": {
+            "lattice": sites.cell.array.tolist(),
+            "coords": sites.get_scaled_positions().tolist(),
+            "species": ["H"] * len(sites),
+        },
+        "composition": {chemical_symbols[kind]: int(count) for kind, count in zip(kinds, counts, strict=True)},
+        "shell_weights": {shell: 1 / shell for shell in range(1, SHELLS + 1)},
+        "atol": SAME_SHELL_A,
+        "thread_config": 1,
+        "max_results_per_objective": MOST_ARRANGEMENTS,
+    }
+    if factorial(len(numbers)) // prod(map(factorial, counts.tolist())) <= MOST_ARRANGEMENTS:
+        asked |= {"iteration_mode": "systematic"}
+    else:
+        asked |= {"iteration_mode": "random", "iterations": TRIES, "chunk_size": TRIES, "seed": seed}
+    config = parse_config(asked)
+    if not hasattr(config, "composition"):
+        raise ValueError(f"quasi-random arrangement: {config.msg}")
+    results = optimize(config)  # what it lists lives as long as it does
+    _, equal = next(iter(results))
+    return np.unique([[int(z) for z in found.structure().species] for found in equal], axis=0)

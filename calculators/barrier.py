@@ -21,7 +21,7 @@ from calculators.failures import CalculationFailed, unconverged
 from calculators.frames import BAND, recorder
 from calculators.hops import Edge
 from calculators.label import FailureKind, Hop
-from calculators.neb import Band, interpolated, run_band, saved_band
+from calculators.neb import BAND_FILE, Band, interpolated, run_band, saved_band
 from calculators.relax import Progress, Record, Relaxation, forget, relax, silent
 from calculators.rules import HopRecord
 from calculators.settings import NebSettings
@@ -159,10 +159,17 @@ class BarrierRun:
         check_hop(initial, final, atom, vector_A, self.settings.max_other_move_A)
         return final
 
+    def last_band(self, initial: Atoms, final: Atoms, folder: Path) -> list[Atoms] | None:
+        """Where an earlier, unfinished run between these end points stood, or None."""
+        return saved_band(folder / BAND_FILE, initial, final, self.settings.images)
+
+    def image_factory(self, folder: Path) -> Callable[[], Any]:
+        """What makes the calculators of a band's interior images, one after the other."""
+        return self.factory
+
     def band(self, initial: Atoms, final: Atoms, folder: Path) -> Band:
-        """A converged band between two relaxed end points; goes on from the last saved one."""
-        band_file = folder / "band.extxyz"
-        images = saved_band(band_file, initial, final, self.settings.images)
+        """A converged band between two relaxed end points; goes on from where an earlier run stopped."""
+        images = self.last_band(initial, final, folder)
         with self.timed("interpolate"):
             fresh = images is None
             images = images or interpolated(initial, final, self.settings.images)
@@ -173,9 +180,9 @@ class BarrierRun:
         with self.timed("neb"):
             band = run_band(
                 images,
-                self.factory,
+                self.image_factory(folder),
                 self.settings,
-                band_file=band_file,
+                band_file=folder / BAND_FILE,
                 progress=self.report,
                 record=self.record(BAND),
             )

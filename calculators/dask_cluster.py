@@ -33,6 +33,11 @@ from calculators.supervisor import WorkerPool
 #: Seconds between looks at whether the driver wants to leave.
 LOOK_S = 0.5
 
+NEEDS = "label.scheduler = \"dask\" needs more packages: pip install 'ionloop[dask]'"
+
+#: The arguments of `compute`: work, folder, time limit (s), threads of a label, labels side by side.
+Request = tuple[str, str, float, int, int]
+
 
 class DaskOptions(BaseModel):
     """The Dask cluster."""
@@ -63,7 +68,7 @@ class DaskCluster:
 
     def __init__(self, options: DaskOptions, jobs: JobOptions, labels: int, threads: int, folder: Path) -> None:
         if find_spec("distributed") is None or (options.cluster != "local" and find_spec("dask_jobqueue") is None):
-            raise ImportError("label.scheduler = \"dask\" needs more packages: pip install 'ionloop[dask]'")
+            raise ImportError(NEEDS)
         self.options, self.jobs, self.threads, self.folder = options, jobs, threads, folder
         self.workers = -(-labels // options.labels_per_worker)
         self._stack = ExitStack()
@@ -129,14 +134,9 @@ class DaskCluster:
         key, folder = label_key(work), Path(folder).resolve()
         if (known := finished(folder, key)) is not None:
             return known
-        start, done = time.monotonic(), threading.Event()
-        request = work.model_dump_json(), str(folder), timeout_s, self.threads, self.options.labels_per_worker
+        start, request = time.monotonic(), self.request(work, folder, timeout_s)
         future = self.client.submit(compute, *request, key=f"label-{key}-{time.monotonic_ns()}", pure=False)
-        future.add_done_callback(lambda _: done.set())
-        while not done.wait(LOOK_S):
-            if leave is not None and leave.is_set():
-                future.cancel()
-                raise Detached(key)
+        self.wait(future, key, leave)
         if (error := future.exception() if future.status == "error" else None) is not None:
             if isinstance(error, ValueError):
                 raise error
@@ -144,6 +144,25 @@ class DaskCluster:
         if future.status != "finished":
             return self._failed(work, key, folder, f"the Dask cluster gave the label up ({future.status})", start)
         return Label.model_validate_json(future.result())
+
+    def request(self, work: Work, folder: str | Path, timeout_s: float) -> Request:
+        """What a worker is sent: `compute(*request)`."""
+        side_by_side = self.options.labels_per_worker
+        return work.model_dump_json(), str(Path(folder).resolve()), timeout_s, self.threads, side_by_side
+
+    @staticmethod
+    def wait(future: Any, key: str, leave: threading.Event | None = None) -> None:
+        """Wait for a Dask future to be done, however that ends.
+
+        Raises:
+            Detached: `leave` was set; the future is cancelled.
+        """
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(LOOK_S):
+            if leave is not None and leave.is_set():
+                future.cancel()
+                raise Detached(key)
 
     def _failed(self, work: Work, key: str, folder: Path, reason: str, start: float) -> Label:
         return Label(

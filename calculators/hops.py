@@ -1,9 +1,9 @@
 """From an ordering to the hops that matter.
 
-The mobile sites of an ordering, occupied or vacant, are the nodes of a periodic network; two sites within a
-cutoff are joined, once for every periodic image. A hop that can be computed in the ordering as it stands
-joins an
-occupied site to a vacant one: the ion moves, the vacancy changes place, no charge is created.
+The mobile sites of an ordering, occupied or vacant, are the nodes of a migration graph (`calculators.migration`, by
+pymatgen-analysis-diffusion); two sites within a cutoff are joined, once for every periodic image. A hop that can be
+computed in the ordering as it stands joins an occupied site to a vacant one: the ion moves, the vacancy changes
+place, no charge is created.
 
 The height of every edge is first estimated by bond valence (the framework's site energy along the straight
 line, above its lower end); where the tables do not know the elements, its length takes that place. The
@@ -14,25 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from calculators.bondvalence import SiteEnergy, formal_charges
+from calculators.migration import migration_graph
 
 #: A hop may bend: at each of this many points along its straight line, the lowest bond-valence energy within
 #: this distance across the line counts (Å), on a grid of this spacing (Å).
 LINE_POINTS, ACROSS_A, GRID_A = 15, 1.0, 0.25
-#: Positions that agree this well are the same by symmetry (Å); what pymatgen-analysis-diffusion takes, too.
-SYMMETRY_A = 0.1
-#: No hop of a network, nor its image under a symmetry operation, crosses more cells than this.
-FAR = 1000
-
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -106,28 +99,23 @@ def build_network(
     mobile = np.flatnonzero(atoms.symbols == ion)
     positions = np.concatenate([atoms.positions[mobile], vacancies @ atoms.cell.array])
     n_occupied = len(mobile)
-    sites = Atoms(f"H{len(positions)}", positions=positions, cell=atoms.cell, pbc=True)
-    firsts, seconds, vectors, offsets = neighbor_list("ijDS", sites, cutoff_A)
     edges = []
-    for i, j, vector, offset in zip(firsts, seconds, vectors, offsets, strict=True):
-        first_occupied, second_occupied = i < n_occupied, j < n_occupied
-        computable = bool(first_occupied and not second_occupied)
-        if not computable and (second_occupied and not first_occupied):
-            continue  # its reverse is the computable one
-        if not computable and (i, *offset) > (j, *(-offset)):
-            continue  # each other pair once
+    for i, j, data in migration_graph(atoms, ion, vacancies, cutoff_A).m_graph.graph.edges(data=True):
+        image = np.array(data["to_jimage"], dtype=int)
+        if j < n_occupied <= i or ((i < n_occupied) == (j < n_occupied) and (i, *image) > (j, *-image)):
+            i, j, image = j, i, -image  # from the occupied to the vacant site, or from the lower number
+        vector = positions[j] + image @ atoms.cell.array - positions[i]
         edges.append(
             Edge(
-                first=int(i),
-                second=int(j),
-                offset=(int(offset[0]), int(offset[1]), int(offset[2])),
+                first=i,
+                second=j,
+                offset=(int(image[0]), int(image[1]), int(image[2])),
                 vector_A=(float(vector[0]), float(vector[1]), float(vector[2])),
                 name=f"{names[i]}-{names[j]}",
-                computable=computable,
+                computable=i < n_occupied <= j,
+                kind=data["hop_label"],
             )
         )
-    kinds = symmetry_kinds(edges, atoms, positions, n_occupied)
-    edges = [replace(edge, kind=kind) for edge, kind in zip(edges, kinds, strict=True)]
     network = Network(positions, n_occupied, edges)
     _estimate(network, atoms, ion)
     return network
@@ -162,46 +150,6 @@ def _disc(vector_A: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = x**2 + y**2 <= ACROSS_A**2 + 1e-9
     disc: NDArray[np.float64] = np.outer(x[inside], across) + np.outer(y[inside], np.cross(axis, across))
     return disc
-
-
-def symmetry_kinds(
-    edges: Sequence[Edge], atoms: Atoms, positions_A: NDArray[np.float64], n_occupied: int
-) -> list[int]:
-    """A number for each edge, the same for those that the space group (spglib) carries into each other.
-
-    Args:
-        atoms: the structure without vacancies.
-        positions_A: (n_sites, 3) of the mobile sites, of which all after `n_occupied` are vacant.
-    """
-    import spglib
-
-    to_fractions = np.linalg.inv(atoms.cell.array)
-    vacant = positions_A[n_occupied:] @ to_fractions
-    species = np.concatenate([atoms.numbers, np.zeros(len(vacant), dtype=int)])
-    cell: Any = (atoms.cell.array, np.concatenate([atoms.get_scaled_positions(), vacant]), species)
-    found = spglib.get_symmetry(cell, symprec=SYMMETRY_A)
-    if found is None:  # atoms upon each other
-        return list(range(len(edges)))
-    sites = positions_A @ to_fractions
-    firsts, seconds = np.array([[edge.first, edge.second] for edge in edges], dtype=int).reshape(-1, 2).T
-    offsets = np.array([edge.offset for edge in edges], dtype=int).reshape(-1, 3)
-    lowest = np.full(len(edges), np.iinfo(np.int64).max)
-    for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
-        moved = (sites @ rotation.T + translation)[:, None] - sites[None]
-        image = np.round(moved)
-        goal = np.linalg.norm((moved - image) @ atoms.cell.array, axis=2).argmin(axis=1)
-        shift = image[np.arange(len(sites)), goal].astype(int)
-        there = offsets @ rotation.T + shift[seconds] - shift[firsts]
-        lowest = np.minimum(lowest, _either_way(goal[firsts], goal[seconds], there, len(sites)))
-    return [int(kind) for kind in np.unique(lowest, return_inverse=True)[1]]
-
-
-def _either_way(firsts: Integers, seconds: Integers, offsets: Integers, n_sites: int) -> Integers:
-    """One number for each hop, the same for its reverse."""
-    shape = (n_sites, n_sites, *[2 * FAR + 1] * 3)
-    forward = np.ravel_multi_index((firsts, seconds, *(FAR + offsets).T), shape)
-    backward = np.ravel_multi_index((seconds, firsts, *(FAR - offsets).T), shape)
-    return np.minimum(forward, backward)
 
 
 def distinct(edges: Sequence[Edge]) -> list[Edge]:

@@ -27,6 +27,9 @@ from calculators.relax import Progress, Record, forget, make_optimizer, silent, 
 from calculators.settings import NebSettings
 from calculators.storage import read_images, write_images
 
+#: The band in the folder of its hop.
+BAND_FILE = "band.extxyz"
+
 #: A band is written at least this often (optimiser steps), so that a killed run loses little.
 SAVE_EVERY = 5
 

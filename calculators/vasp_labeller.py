@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.mep import NEB
@@ -14,7 +17,7 @@ from calculators.barrier import BarrierRun
 from calculators.failures import invalid
 from calculators.frames import BAND
 from calculators.labeller import NebLabeller
-from calculators.neb import ABSURD_BARRIER_EV, Band, interpolated, path_lengths, saved_band
+from calculators.neb import ABSURD_BARRIER_EV, BAND_FILE, Band, interpolated, path_lengths, unwrapped
 from calculators.relax import Progress, forget, silent
 from calculators.storage import write_images
 
@@ -54,6 +57,48 @@ class VaspLabeller(NebLabeller):
 
         return super().unavailable() or missing()
 
+    def run(self, settings: dict[str, Any], folder: Path, progress: Progress = silent) -> BarrierRun:
+        usual = super().run(settings, folder, progress)
+        return VaspRun(usual.factory, usual.settings, folder, progress, surrogate=usual.surrogate)
+
+
+@dataclass
+class VaspRun(BarrierRun):
+    """A barrier run whose images keep a folder each, images/01, ..., and go on from the CONTCARs in them.
+
+    A band is saved every few steps; a CONTCAR is one image's geometry of the last step that VASP finished.
+    """
+
+    def image_factory(self, folder: Path) -> Callable[[], Any]:
+        numbers = itertools.count(1)
+        return lambda: _vasp(image_folder(folder, next(numbers)), **self.settings.options)
+
+    def last_band(self, initial: Atoms, final: Atoms, folder: Path) -> list[Atoms] | None:
+        saved = super().last_band(initial, final, folder)
+        band = saved or interpolated(initial, final, self.settings.images)
+        when = (folder / BAND_FILE).stat().st_mtime_ns if saved else 0
+        newer = [contcar_after(when, image_folder(folder, n), image) for n, image in enumerate(band[1:-1], start=1)]
+        if saved is None and None in newer:  # killed in the first step
+            return None
+        return [band[0], *(new or old for new, old in zip(newer, band[1:-1], strict=True)), band[-1]]
+
+
+def image_folder(folder: Path, number: int) -> Path:
+    """Where an interior image of a band is computed, counted from 1."""
+    return folder / "images" / f"{number:02d}"
+
+
+def contcar_after(when_ns: int, folder: Path, image: Atoms) -> Atoms | None:
+    """The image as it stands in the CONTCAR of its folder, or None if that is not whole or older than `when_ns`."""
+    contcar = folder / "CONTCAR"
+    try:
+        if contcar.stat().st_mtime_ns <= when_ns:
+            return None
+        order = np.loadtxt(folder / "ase-sort.dat", dtype=int, ndmin=2)[:, 1]
+        return unwrapped(image, ase.io.read(contcar, format="vasp")[order])
+    except (OSError, ValueError, IndexError, RuntimeError):  # a killed run leaves it empty, or half of it
+        return None
+
 
 class NativeVaspLabeller(VaspLabeller):
     """End points as `vasp`; the whole band in one VASP run with LCLIMB and VTST's optimiser."""
@@ -72,9 +117,7 @@ class NativeRun(BarrierRun):
         from calculators.vasp_neb import all_steps, run_native
 
         settings, options = self.settings, self.settings.options
-        band_file = folder / "band.extxyz"
-        images = saved_band(band_file, initial, final, settings.images)
-        images = images or interpolated(initial, final, settings.images)
+        images = self.last_band(initial, final, folder) or interpolated(initial, final, settings.images)
         images[0].calc, images[-1].calc = initial.calc, final.calc
         tags = {"EDIFFG": -settings.fmax_eV_per_A, "NSW": settings.steps, "LCLIMB": settings.climb}
         tags["SPRING"] = -5
@@ -86,7 +129,7 @@ class NativeRun(BarrierRun):
             except RuntimeError as error:
                 raise vasp_failure(str(error)) from error
             check_version(options.get("version", ""), folder / "vasp")
-        write_images(band_file, done)
+        write_images(folder / BAND_FILE, done)
         if (record := self.record(BAND)) is not forget:
             record(all_steps(folder / "vasp"))
         steps = ionic_steps(folder / "vasp" / "01" / "vasprun.xml")

@@ -6,9 +6,9 @@ moment and run again goes on as if nothing had happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,14 +22,14 @@ from flows import decisions
 from flows.candidates import Candidates
 from flows.config import Config
 from flows.interruption import Interruption
-from flows.labelling import FALLBACK, Engine, Labeller
+from flows.labelling import FALLBACK, Engine, Labeller, Shown
 from flows.learning import Learner
 from flows.places import Places
 from flows.progress import Reporter, stage_note
 from flows.proposing import PRETRAINING, Proposer
 from flows.relabel import relabel_rounds
 from flows.retraining import Retrainer
-from flows.stage import Stage, current_run_id, elsewhere, tell
+from flows.stage import Stage, crew, current_run_id, elsewhere, tell
 from flows.view import CampaignView
 from flows.wording import plural
 
@@ -121,6 +121,12 @@ class Campaign:
         if jobs := self.labeller.submit_together(proposals):
             arrays = dict.fromkeys(job.split("_")[0] for job in jobs)
             self.say(f"{plural(len(jobs), 'label')} in the queue: job {', '.join(arrays)}")
+
+    @contextmanager
+    def crew(self, size: int) -> Iterator[ThreadPoolExecutor]:
+        """Threads that label, with what computes for them shown under the flow run around."""
+        with self.engine.shown() if isinstance(self.engine, Shown) else nullcontext(), crew(size) as threads:
+            yield threads
 
     def start_label(
         self, threads: ThreadPoolExecutor, proposal: ProposalRow, on_event: Progressed | None = None

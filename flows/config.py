@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from agent import sqs
 from agent.acquisition_config import AcquisitionConfig
 from agent.clusters import ClusterConfig
 from agent.ordering import Method
@@ -68,6 +69,13 @@ class OrderingSection(Section):
     method: Method = Field(
         "random", description="Dopants at random, or quasi-random (sqs): pairs as in a random alloy; slower."
     )
+
+    @field_validator("method")
+    @classmethod
+    def _can_be_drawn(cls, method: Method) -> Method:
+        if method == "sqs" and not sqs.installed():
+            raise ValueError(sqs.NEEDS)
+        return method
 
 
 class PretrainSection(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -41,6 +42,15 @@ class Batching(Protocol):
 
         Trouble is no reason to stop: `label` will meet it too.
         """
+        ...
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """An engine that Prefect shows by a flow run of its own."""
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Inside, what it computes is shown below the flow run around."""
         ...
 
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 #: Seconds between looks at whether the campaign is being stopped, while waiting for a place.
 LOOK_S = 0.5
 
+#: What people read of a run that was ended by a person.
+STOPPED = "stopped by a person; what is unfinished stays pending in the ledger"
+
 
 class Interrupted(KeyboardInterrupt):
     """The campaign is being stopped; what is unfinished stays pending in the ledger."""

@@ -13,7 +13,6 @@ from agent.schema import RoundRow
 from agent.stopping import StopReason
 from flows.campaign import Campaign
 from flows.proposing import PRETRAINING
-from flows.stage import crew
 
 
 def play_rounds(campaign: Campaign) -> StopReason:
@@ -72,7 +71,7 @@ def _label(campaign: Campaign, number: int) -> None:
     campaign.submit_together(pending)
     with (
         campaign.reporter.bar(f"labels of round {number}", total=len(pending)) as total,
-        crew(campaign.places.total) as threads,
+        campaign.crew(campaign.places.total) as threads,
     ):
         for label in [campaign.start_label(threads, proposal) for proposal in pending]:
             label.result()

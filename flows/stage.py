@@ -17,12 +17,12 @@ from prefect import Task, flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
 from prefect.states import Cancelled, Completed
 
 from flows.artifacts import PREFECT_ERRORS, publish_round
-from flows.places import Interrupted
+from flows.places import STOPPED, Interrupted
 from flows.server import answers
 from flows.view import CampaignView
 
@@ -32,7 +32,6 @@ log = logging.getLogger("ionloop")
 PATIENCE_S = 30.0
 #: A server that has answered is not asked again for so long (s).
 HEARD_S = 3.0
-STOPPED = "stopped by a person; what is unfinished stays pending in the ledger"
 
 
 class Stage(Protocol):
@@ -136,7 +135,9 @@ class PrefectStage:
 
     def step(self, kind: str, title: str, body: Callable[[], None], labels: Sequence[str] = ()) -> None:
         once = _Once(body)
-        self._guard(lambda: _task(kind)(title, labels, once), once, f"{kind} {title}")
+        every = [*sorted(TagsContext.get().current_tags), *labels]
+        with TagsContext(current_tags=set()):
+            self._guard(lambda: _task(kind)(title, every, once), once, f"{kind} {title}")
 
     def publish(self, view: CampaignView, round: int) -> None:
         if self._answers():
@@ -194,6 +195,7 @@ def _task(kind: str) -> Task[[str, Sequence[str], _Once], Any]:
     The tags of a label are given to its run when that has begun. Had it begun with them, Prefect would have asked its
     server for a concurrency limit on them, by a thread and a client for each new set of tags, which live as long as
     the driver: 50 ms of processor time per label here and as much in the server, and a thread more for every label.
+    And a label that begins while the server dies would have waited for it for minutes.
     """
 
     @task(name=kind, task_run_name="{title}", cache_policy=NO_CACHE)

@@ -28,7 +28,7 @@ from flows.stage import crew, elsewhere
 
 def play_streaming(campaign: Campaign) -> StopReason:
     """Go on from what the ledger holds until a stopping rule holds and all that was sent out has come back."""
-    with crew(campaign.places.total + len(campaign.config.calculators)) as labels, crew(1) as trainer:
+    with campaign.crew(campaign.places.total + len(campaign.config.calculators)) as labels, crew(1) as trainer:
         return _Stream(campaign, labels, trainer).play()
 
 

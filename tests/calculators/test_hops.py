@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ from cells import copper_with_vacancy, nasicon_host, nasicon_ordering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calculators import migration
 from calculators.hops import Edge, build_network, distinct, easiest_path, named
 from calculators.structures import split
 
@@ -52,6 +54,34 @@ def test_hops_are_distinct_by_symmetry_as_the_library_has_it(host):
     assert sorted(edge.length_A for edge in ours) == pytest.approx(sorted(path.length for path in theirs), abs=1e-4)
     if "dopants" in host:
         assert len(ours) == len(network.edges)
+
+
+ORDERINGS = {
+    "NASICON": lambda: (split(nasicon_ordering(), "Na"), "Na", 4.0),
+    "symmetric, with a vacancy": lambda: (split(copper_with_vacancy(1), "Cu"), "Cu", 3.0),
+}
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_hops_of_an_ordering_are_grouped_as_by_the_unchanged_library(name, monkeypatch):
+    """`MigrationGraph` as it is, but for the space group, which it would find anew for every hop."""
+    from pymatgen.analysis.diffusion.neb.full_path_mapper import MigrationGraph
+
+    ordering, ion, cutoff_A = ORDERINGS[name]()
+    ours = migration.migration_graph(ordering.atoms, ion, ordering.vacancies, cutoff_A)
+
+    class Unchanged(MigrationGraph):
+        symm_structure = functools.cached_property(MigrationGraph.symm_structure.fget)
+
+    monkeypatch.setattr(migration, "OrderingGraph", Unchanged)
+    theirs = migration.migration_graph(ordering.atoms, ion, ordering.vacancies, cutoff_A)
+
+    def groups(graph):
+        labels = [label for *_, label in graph.m_graph.graph.edges(data="hop_label")]
+        return {frozenset(np.flatnonzero(np.array(labels) == label)) for label in labels}
+
+    assert list(ours.m_graph.graph.edges(data="to_jimage")) == list(theirs.m_graph.graph.edges(data="to_jimage"))
+    assert groups(ours) == groups(theirs)
 
 
 def test_hops_cross_the_cell_boundary_by_the_short_way():

@@ -1,7 +1,11 @@
 """VASP's inputs field by field, and both ways to a barrier through the stand-in executable (no VASP here)."""
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ase.io
@@ -13,12 +17,14 @@ from ase.calculators.emt import EMT
 from cells import copper_with_vacancy, nasicon_ordering
 
 from calculators import registry, vasp, vasp_neb
+from calculators.barrier import BarrierRun
 from calculators.failures import CalculationFailed
 from calculators.frames import label_frames, read_frames
 from calculators.label import FailureKind, Structure, Work
 from calculators.neb import interpolated
 from calculators.pipeline import label_key, label_work
 from calculators.relax import relax
+from calculators.storage import write_images
 
 STAND_IN = Path(__file__).with_name("vasp_standin.py")
 
@@ -264,3 +270,59 @@ def test_a_whole_label_through_the_stand_in(standin, calculator):
     assert files[-1].stem.endswith("neb")
     assert sum(len(read_frames(path)) for path in files) == label.force_calls
     assert len(label_frames(standin / "label")) > 5
+
+
+def band_run(folder: Path) -> BarrierRun:
+    labeller = registry.find("vasp")
+    return labeller.run(labeller.settings({"images": 1, "fmax_eV_per_A": 0.1}), folder)
+
+
+def test_images_that_ase_drives_go_on_from_contcars_newer_than_the_saved_band(standin):
+    folder, (initial, final) = standin / "label", end_points()
+    run = band_run(folder)
+
+    def goes_on_from(wanted: Atoms) -> bool:
+        return np.allclose(run.last_band(initial, final, folder)[1].positions, wanted.positions, atol=1e-6)
+
+    assert run.last_band(initial, final, folder) is None
+    band = interpolated(initial, final, 1)
+    moved = band[1].copy()
+    moved.rattle(0.05, seed=1)
+    moved.calc = run.image_factory(folder)()
+    moved.get_potential_energy()
+    assert goes_on_from(moved)  # killed before a band was saved
+    write_images(folder / "band.extxyz", band)
+    assert goes_on_from(band[1])
+    contcar = folder / "images" / "01" / "CONTCAR"
+    os.utime(contcar)
+    assert goes_on_from(moved)
+    contcar.write_text("half of a")
+    assert goes_on_from(band[1])
+
+
+BAND = """
+import sys
+from pathlib import Path
+from tests.calculators.test_vasp import band_run, end_points
+folder = Path(sys.argv[1])
+band_run(folder).band(*end_points(), folder)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_killed_band_that_ase_drives_goes_on_from_its_contcar(standin):
+    folder, states = standin / "label", end_points()
+    saved, contcar = folder / "band.extxyz", folder / "images" / "01" / "CONTCAR"
+    killed = subprocess.Popen([sys.executable, "-c", BAND, str(folder)], start_new_session=True)
+    while not (saved.exists() and contcar.exists() and contcar.stat().st_mtime_ns > saved.stat().st_mtime_ns):
+        assert killed.poll() is None, "done before it was killed"
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    last = ase.io.read(contcar)[np.loadtxt(contcar.with_name("ase-sort.dat"), dtype=int)[:, 1]]
+    run = band_run(folder)
+    start = run.last_band(*states, folder)[1]
+    np.testing.assert_allclose(start.positions, last.positions, atol=1e-6)
+    assert np.abs(start.positions - ase.io.read(saved, index=1).positions).max() > 1e-3
+    assert 0.6 < run.band(*states, folder).forward_eV < 0.9
