@@ -6,8 +6,9 @@ which hops it is asked for.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,30 @@ class BarrierRun:
         """Where the frames of a stage go."""
         return recorder(self.folder, stage) if self.settings.keep_frames else forget
 
+    def relax(self, atoms: Atoms, which: str, progress: Progress, **options: Any) -> Relaxation:
+        """Relax, or go on from the last step of an earlier run that was killed in the relaxation of these very atoms.
+
+        Args:
+            which: names the files of its last step and of its frames.
+            options: of `calculators.relax.relax`.
+        """
+        path, origin = self.folder / "restart" / f"{which}.extxyz", fingerprint(atoms)
+        start, frames = atoms.copy(), self.record(which)
+        for last in read_images(path) or []:
+            if last.info.get("origin") == origin:
+                start.set_cell(last.cell)
+                start.positions = last.positions
+
+        def record(steps: Sequence[Atoms]) -> None:
+            last = steps[-1].copy()
+            last.info = {"origin": origin}
+            write_images(path, last)
+            frames(steps)
+
+        result = relax(start, self.factory(), progress=progress, record=record, **options)
+        self.force_calls += result.force_calls
+        return result
+
     # -- the ordering
     # ------------------------------------------------------------------------------------------
 
@@ -72,16 +97,14 @@ class BarrierRun:
             return earlier
         write_images(self.folder / "initial.extxyz", ordering.atoms)
         with self.timed("relax"):
-            relaxed = relax(
+            relaxed = self.relax(
                 ordering.atoms,
-                self.factory(),
+                "relax",
+                self.report,
                 fmax_eV_per_A=settings.relax_fmax_eV_per_A,
                 steps=0 if settings.relax == "none" else settings.relax_steps,
                 cell=settings.relax == "cell",
-                progress=self.report,
-                record=self.record("relax"),
             )
-        self.force_calls += relaxed.force_calls
         if settings.relax != "none" and settings.relax_must_converge and not relaxed.converged:
             raise unconverged(
                 f"relaxation: {relaxed.fmax_eV_per_A:.3f} eV/Å after {relaxed.steps} steps "
@@ -122,16 +145,14 @@ class BarrierRun:
 
     def relax_end_point(self, atoms: Atoms, which: str) -> Atoms:
         settings = self.settings
-        result = relax(
+        result = self.relax(
             atoms,
-            self.factory(),
+            which,
+            lambda event: self.report(event | {"end_point": which}),
             fmax_eV_per_A=settings.endpoint_fmax_eV_per_A,
             steps=settings.endpoint_steps,
             stage="end points",
-            progress=lambda event: self.report(event | {"end_point": which}),
-            record=self.record(which),
         )
-        self.force_calls += result.force_calls
         if not result.converged:
             raise unconverged(
                 f"{which} end point: {result.fmax_eV_per_A:.3f} eV/Å after {result.steps} steps "
@@ -238,6 +259,13 @@ class BarrierRun:
         record = HopRecord(hop=hop, failure=failure)
         write_json(folder / "hop.json", record)
         return record
+
+
+def fingerprint(atoms: Atoms) -> str:
+    """Of elements, positions and cell (to 1e-6 Å)."""
+    content = [atoms.numbers, *(np.round(lengths, 6) + 0.0 for lengths in (atoms.positions, atoms.cell.array))]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in content)).hexdigest()
+    return f"start-{digest[:16]}"  # never taken for a number
 
 
 def saved_relaxation(path: Path) -> Relaxation | None:

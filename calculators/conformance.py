@@ -8,13 +8,12 @@ held to. A calculator that runs an executable gets a temporary folder, gone afte
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -277,22 +276,20 @@ def _travels(name: str, atoms: Atoms, options: dict[str, Any]) -> Check:
 
 
 def _in_a_process(name: str, options: dict[str, Any], atoms: Atoms, here_eV: float, limits: Limits) -> Check:
-    """The same energy in a fresh process that has been told nothing but the calculator's name, as a worker is."""
-    from ase.io.jsonio import encode
+    """The same energy in a fresh process to which structure, options and the calculator's name are pickled."""
+    title = "pickled to a worker process"
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as worker:
+        try:
+            there_eV = worker.submit(_energy_by_name, name, options, atoms, folder).result()
+        except Exception as error:  # noqa: BLE001 - whatever a calculator raises there
+            return Check(title, False, f"{type(error).__name__}: {error}".splitlines()[0][:100])
+    return _within(title, abs(there_eV - here_eV), limits.energy_eV / 10)
 
-    script = (
-        "import json, sys, tempfile; from pathlib import Path; from ase.io.jsonio import decode;"
-        "from calculators import registry; from calculators.conformance import evaluate;"
-        "make = registry.find(sys.argv[1]).maker(json.loads(sys.argv[2]), Path(tempfile.mkdtemp(dir=sys.argv[3])));"
-        "print(repr(evaluate(make(), decode(sys.stdin.read()))[0]))"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", script, name, json.dumps(options), folder]
-        answer = subprocess.run(command, input=encode(atoms), capture_output=True, text=True, check=False)
-    if answer.returncode:
-        return Check("works in a worker process", False, answer.stderr.strip().splitlines()[-1][:100])
-    error_eV = abs(float(answer.stdout.split()[-1]) - here_eV)
-    return _within("works in a worker process", error_eV, limits.energy_eV / 10)
+
+def _energy_by_name(name: str, options: dict[str, Any], atoms: Atoms, folder: str) -> float:
+    labeller = registry.find(name)
+    assert isinstance(labeller, NebLabeller)
+    return float(evaluate(labeller.maker(options, Path(tempfile.mkdtemp(dir=folder)))(), atoms)[0])
 
 
 def _labeller_checks(name: str, labeller: Labeller, atoms: Atoms | None) -> Iterator[Check]:

@@ -121,6 +121,37 @@ def test_an_unfinished_label_goes_on(tmp_path):
     assert (tmp_path / "failed-1.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [
+        ("relax", {"relax": "cell", "relax_fmax_eV_per_A": 0.02}),
+        ("end points", {"relax": "none", "endpoint_fmax_eV_per_A": 0.005}),
+    ],
+)
+def test_a_relaxation_that_was_killed_goes_on_from_its_last_step(tmp_path, stage, settings):
+    """Killed in its fifth step; the forces of the fourth, the last that was kept, are met again at once."""
+    work = copper(**settings)
+    seen: list[float] = []
+
+    class KilledError(KeyboardInterrupt):
+        pass
+
+    def watch(event):
+        if event["stage"] == stage:
+            seen.append(event["fmax_eV_per_A"])
+            if killing and len(seen) == 5:
+                raise KilledError
+
+    killing = True
+    with pytest.raises(KilledError):
+        label_work(work, tmp_path, watch)
+    before, killing = seen.copy(), False
+    seen.clear()
+    assert label_work(work, tmp_path, watch).ok
+    assert seen[0] == pytest.approx(before[3], abs=2e-3)
+    assert seen[0] < before[0]
+
+
 def test_a_surrogate_saves_force_calls_and_changes_no_barrier(labelled, tmp_path):
     alone, _, _ = labelled
     helped = label_work(copper(surrogate="plugins:Softened"), tmp_path)
