@@ -206,7 +206,7 @@ def test_workers_in_slurm_jobs_take_prefects_tasks_and_outlive_its_server(tmp_pa
         DaskCluster(options, jobs, labels=2, threads=1, folder=tmp_path / "dask") as cluster,
     ):
         cluster.client.wait_for_workers(2, timeout=120)
-        assert len(set(cluster.client.run(os.environ.get, "SLURM_JOB_ID").values())) == 2
+        assert len(set(cluster.client.run(os.getenv, "SLURM_JOB_ID").values())) == 2
         labels = play(server.api_url, cluster, tmp_path / "labels", [work(700 + i, seconds=0.2) for i in range(8)])
         assert all(label.ok for label in labels)
         wait("the runs", lambda: states(server) == ["Completed"] * 8)
