@@ -5,7 +5,7 @@ seconds would wait longer for its job than for its value. Dask workers are start
 a killed worker was computing Dask gives to another one; what it had completed is not computed again, because a label
 is found by its content address in its folder (`label_work`).
 
-Only text travels (the work, the label), no objects; workers in jobs speak TLS with certificates of this run. Slurm,
+Works and labels travel as text, not as objects; workers in jobs speak TLS with certificates of this run. Slurm,
 PBS, SGE and LSF through dask-jobqueue, which writes and submits their jobs. Needs the extra `dask`: distributed and
 dask-jobqueue.
 """
