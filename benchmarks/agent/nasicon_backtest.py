@@ -12,8 +12,8 @@ and, with means, two surrogates in larger batches of 27, that is four trainings 
 asks for: `cgformer`, two CGformers on what the process leaves over (15 epochs, at least 100 steps), and `large`,
 the process.
 
-The first round is a maximin design; `drawn` has `all` with a first round at random; `sixty` and `sixty-mean` have the
-two best strategies of `all` and `mean` over sixty seeds.
+The first round is a maximin design; `drawn` has `all` with a first round at random; `many` has the two best
+strategies of `all` over 120 seeds.
 
 Baselines: random; the CGformer paper's stratified sampling; its one-shot way (30 % of every cluster, one fit, then by
 predicted mean). Surrogate: Gaussian process on compositions as sets of ions.
@@ -101,7 +101,7 @@ def main() -> None:
     again = base.acquisition.model_copy(update={"max_orderings": 6})
     large = base.model_copy(update={"strategies": [DEFAULT], "batch": 27, "max_labels": 120})
     network = large.model_copy(update={"surrogate": "cgformer"})
-    sixty = base.model_copy(update={"strategies": ["random", DEFAULT, "ei+cluster-quota"], "seeds": 60})
+    many = base.model_copy(update={"strategies": ["random", DEFAULT, "ei+cluster-quota"], "seeds": 120})
     few = {"strategies": ["random", DEFAULT]}
     drawn = base.acquisition.model_copy(update={"initial": "random"})
     jobs = {
@@ -119,8 +119,7 @@ def main() -> None:
             base.model_copy(update={"strategies": [DEFAULT, "ei+cluster-quota"], "acquisition": drawn}),
             "a label is the truth, first round at random",
         ),
-        "sixty": (of_means(replicated, 24), sixty, "a label is the truth, sixty seeds"),
-        "sixty-mean": (mean, sixty, "a label is the mean of 4 orderings, sixty seeds"),
+        "many": (of_means(replicated, 24), many, "a label is the truth, 120 seeds"),
         "large": (mean, large, "a label is the mean of 4 orderings, batches of 27"),
         "cgformer": (mean, network, "the same, by an ensemble of CGformers"),
     }
