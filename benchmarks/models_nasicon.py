@@ -38,11 +38,13 @@ from models.training import TrainConfig
 
 #: Ablations of CGformer, beside the networks that are there.
 NETWORKS |= {
-    "cgformer-layer": lambda store: CGformer(CGformerConfig(norm="layer")),
+    "cgformer-layer": lambda store: CGformer(CGformerConfig(convolutions=2)),
     "cgformer-1conv": lambda store: CGformer(CGformerConfig(norm="batch", convolutions=1)),
-    "cgformer-nolayers": lambda store: CGformer(CGformerConfig(norm="batch", layers=0)),
-    "cgformer-none": lambda store: CGformer(CGformerConfig(norm="batch", spatial="none", edges=False)),
-    "cgformer-hop": lambda store: CGformer(CGformerConfig(norm="batch", spatial="hop")),
+    "cgformer-nolayers": lambda store: CGformer(CGformerConfig(convolutions=2, norm="batch", layers=0)),
+    "cgformer-none": lambda store: CGformer(
+        CGformerConfig(convolutions=2, norm="batch", spatial="none", edges=False)
+    ),
+    "cgformer-hop": lambda store: CGformer(CGformerConfig(convolutions=2, norm="batch", spatial="hop")),
 }
 DATA = Path(__file__).parent / "data"
 FORMATION = "formation_eV"

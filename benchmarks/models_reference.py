@@ -49,6 +49,13 @@ def masked_to_neighbours() -> Network:
     return network
 
 
+def two_convolutions() -> Network:
+    """Two convolutions with layer norms, from weights that reach the bend of their activations."""
+    network = CGformer(CGformerConfig(convolutions=2))
+    network.start_at_bend()
+    return network
+
+
 NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer": (lambda: CGformer(CGformerConfig()), 2e-3),
     "cgformer-none": (lambda: CGformer(CGformerConfig(spatial="none", edges=False)), 2e-3),
@@ -60,8 +67,8 @@ NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
     "cgformer-masked": (masked_to_neighbours, 2e-3),
     "cgformer-mean": (lambda: CGformer(CGformerConfig(pooling="mean")), 2e-3),
-    "cgformer-1conv": (lambda: CGformer(CGformerConfig(convolutions=1)), 2e-3),
-    "cgformer-host": (lambda: CGformer(CGformerConfig(norm="batch")), 2e-3),
+    "cgformer-2conv": (two_convolutions, 2e-3),
+    "cgformer-host": (lambda: CGformer(CGformerConfig.one_host()), 2e-3),
     "released": (ReleasedCGformer, 2e-3),
     "cgcnn": (CGCNN, 2e-3),
     "schnet": (SchNet, 2e-3),

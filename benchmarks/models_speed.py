@@ -245,7 +245,7 @@ def members(args: argparse.Namespace) -> None:
     networks = []
     for seed in range(5):
         torch.manual_seed(seed)
-        networks.append(CGformer(CGformerConfig(norm="batch")))
+        networks.append(CGformer(CGformerConfig.one_host()))
 
     def step(network: nn.Module) -> None:
         network(batch)[:, 0].square().mean().backward()

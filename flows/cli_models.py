@@ -45,7 +45,7 @@ def train(
     from models.ensemble import EnsembleConfig
     from models.training import TrainConfig
 
-    network = CGformerConfig(norm="batch") if one_host else None
+    network = CGformerConfig.one_host() if one_host else None
     config = EnsembleConfig(network=network, train=TrainConfig(epochs=epochs, robust=robust), pretrain_epochs=epochs)
     options = TrainOptions(
         data, out, target, unit, members, seed, folds, config, pretrain=pretrain, start_from=start_from

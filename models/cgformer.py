@@ -40,7 +40,7 @@ class CGformerConfig:
 
     Attributes:
         width: node width.
-        convolutions: graph convolutions before the attention layers.
+        convolutions: graph convolutions before the attention layers. Two for decorations of one host: see `for_store`.
         norm: of the sums of messages: ``batch`` learns how the elements of one host are arranged and ``layer`` does
             not; on crystals of many kinds ``layer`` is better (docs/benchmarks/models.md). See `for_store`.
         layers: attention layers; 0 leaves a CGCNN.
@@ -57,7 +57,7 @@ class CGformerConfig:
     """
 
     width: int = 64
-    convolutions: int = 2
+    convolutions: int = 1
     norm: Norm = "layer"
     layers: int = 1
     heads: int = 4
@@ -85,8 +85,13 @@ class CGformerConfig:
 
     @classmethod
     def for_store(cls, store: Store) -> Self:
-        """The default for a kind of rows: batch norms for decorations of one host, else layer norms."""
-        return cls(norm="batch") if isinstance(store, HostGraphs) else cls()
+        """The default for a kind of rows: what `one_host` gives for decorations of one host, else the plain one."""
+        return cls.one_host() if isinstance(store, HostGraphs) else cls()
+
+    @classmethod
+    def one_host(cls) -> Self:
+        """Two convolutions with batch norms, which learn how the elements of one host are arranged."""
+        return cls(convolutions=2, norm="batch")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -134,11 +139,18 @@ class CGformer(Network):
             nn.SiLU(),
             nn.Linear(config.head_width, 2 if config.variance else 1),
         )
-        # An element has nine features: its vector starts with a deviation of one in every place.
-        nn.init.normal_(self.embedding.weight, std=1 / 3)
+        if config.norm == "batch":
+            self.start_at_bend()
         for embedding in (self.fidelity, self.degrees):
             if embedding is not None:
                 nn.init.normal_(embedding.weight, std=0.02)
+
+    def start_at_bend(self) -> None:
+        """Initial weights that give elements' vectors and first messages a deviation of one."""
+        nn.init.normal_(self.embedding.weight, std=1 / 3)  # an element has nine features
+        for convolution in self.convolutions:
+            assert isinstance(convolution, Convolution)
+            convolution.start_at_bend()
 
     @property
     def needs_hops(self) -> bool:

@@ -91,8 +91,7 @@ class Convolution(nn.Module):
 
     The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not
     once per bond, the bond part once per bond and, where crystals share a graph, once for all of them. Of
-    CGCNN's two batch norms the one on the sums is kept; the other's work, messages that reach the bend of their
-    activations, is done by the weights that a network starts from.
+    CGCNN's two batch norms the one on the sums is kept, or replaced by a layer norm.
     """
 
     def __init__(self, width: int, bond_width: int, norm: Norm = "batch", neighbours: int = 12):
@@ -100,10 +99,17 @@ class Convolution(nn.Module):
         self.centre = nn.Linear(width, 2 * width)
         self.other = nn.Linear(width, 2 * width, bias=False)
         self.bond = nn.Linear(bond_width, 2 * width, bias=False)
-        for linear, length in ((self.centre, width), (self.other, width), (self.bond, EXPANSION_NORM)):
-            nn.init.normal_(linear.weight, std=1.0 / math.sqrt(3 * length))
         self.norm = BatchNorm(width) if norm == "batch" else nn.LayerNorm(width)
         self.scale = 1.0 / math.sqrt(neighbours)
+
+    def start_at_bend(self) -> None:
+        """Weights that make messages of deviation one from nodes of deviation one: activations are not linear there.
+
+        By torch's own choice they are a tenth of that.
+        """
+        for linear, length in ((self.centre, self.centre.in_features), (self.other, self.other.in_features)):
+            nn.init.normal_(linear.weight, std=1.0 / math.sqrt(3 * length))
+        nn.init.normal_(self.bond.weight, std=1.0 / math.sqrt(3 * EXPANSION_NORM))
 
     def of_elements(self, table: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         """The same as `forward` where nodes are still rows (104, w) of an element table and the graph is shared.

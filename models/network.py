@@ -38,7 +38,7 @@ def _alignn(store: Store) -> Network:
 #: describes, and "cgformer-host" that for decorations of one host in a store that does not know that they are.
 NETWORKS: dict[str, Callable[[Store], Network]] = {
     "cgformer": lambda store: CGformer(CGformerConfig.for_store(store)),
-    "cgformer-host": lambda store: CGformer(CGformerConfig(norm="batch")),
+    "cgformer-host": lambda store: CGformer(CGformerConfig.one_host()),
     "released": lambda store: ReleasedCGformer(),
     "cgcnn": lambda store: CGCNN(),
     "schnet": _schnet,
