@@ -40,7 +40,7 @@ class CGformerConfig:
 
     Attributes:
         width: node width.
-        convolutions: graph convolutions before the attention layers. Two for decorations of one host: see `for_store`.
+        convolutions: graph convolutions before the attention layers.
         norm: of the sums of messages: ``batch`` learns how the elements of one host are arranged and ``layer`` does
             not; on crystals of many kinds ``layer`` is better (docs/benchmarks/models.md). See `for_store`.
         layers: attention layers; 0 leaves a CGCNN.
