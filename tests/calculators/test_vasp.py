@@ -294,7 +294,8 @@ def test_images_that_ase_drives_go_on_from_contcars_newer_than_the_saved_band(st
     write_images(folder / "band.extxyz", band)
     assert goes_on_from(band[1])
     contcar = folder / "images" / "01" / "CONTCAR"
-    os.utime(contcar)
+    later_ns = (folder / "band.extxyz").stat().st_mtime_ns + 1_000_000  # the clock of files ticks in milliseconds
+    os.utime(contcar, ns=(later_ns, later_ns))
     assert goes_on_from(moved)
     contcar.write_text("half of a")
     assert goes_on_from(band[1])
