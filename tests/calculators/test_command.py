@@ -38,8 +38,10 @@ def test_own_end_points(tmp_path):
     from_band = label_path(tmp_path / "a.extxyz", tmp_path / "b.extxyz", "emt", tmp_path / "third", band=files)
     assert from_band.value_eV == pytest.approx(label.value_eV, abs=2e-3)
     assert from_band.force_calls < label.force_calls
-    with pytest.raises(ValueError, match="--images says 5, but 3 band files"):
-        label_path(files[0], files[1], "emt", tmp_path / "x", band=files, settings={"images": 5})
+    with pytest.raises(ValueError, match="--images says 5, but --band has 3 between the end points"):
+        label_path(
+            tmp_path / "a.extxyz", tmp_path / "b.extxyz", "emt", tmp_path / "x", band=files, settings={"images": 5}
+        )
 
 
 def test_a_hop_onto_an_occupied_site(tmp_path):
