@@ -169,21 +169,19 @@ def collate(
     )
 
 
-def batches(sizes: NDArray[np.int64], max_pairs: int, max_rows: int) -> Iterator[NDArray[np.int64]]:
+def batches(sizes: NDArray[np.int64], max_pairs: int, max_atoms: int | None = None) -> Iterator[NDArray[np.int64]]:
     """Split positions 0..len(sizes)-1 into groups of similar size, so that padding and memory stay small.
 
-    A group of b crystals, the largest with n atoms, obeys b * n * n <= max_pairs (or b = 1) and b <=
-    max_rows.
+    A group of b crystals, the largest with n atoms, obeys b * n * n <= max_pairs and b * n <= max_atoms, or b = 1.
     """
     order = np.argsort(sizes, kind="stable")
     start = 0
     while start < len(order):
         end = start + 1
-        while (
-            end < len(order)
-            and end - start < max_rows
-            and (end - start + 1) * int(sizes[order[end]]) ** 2 <= max_pairs
-        ):
+        while end < len(order):
+            n, b = int(sizes[order[end]]), end - start + 1
+            if b * n * n > max_pairs or (max_atoms is not None and b * n > max_atoms):
+                break
             end += 1
         yield order[start:end]
         start = end

@@ -26,7 +26,18 @@ from models.cgformer import CGformer, CGformerConfig
 from models.parallel import Tell, side_by_side
 from models.released import ReleasedCGformer, ReleasedConfig, load_released
 from models.stores import Store
-from models.training import History, Network, Normaliser, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
+from models.training import (
+    History,
+    Network,
+    Normaliser,
+    OnEpoch,
+    TrainConfig,
+    Trainer,
+    check_targets,
+    embed,
+    predict,
+    predict_members,
+)
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -235,10 +246,7 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
     def _members(self, X: Any) -> tuple[Floats, Floats]:
         check_is_fitted(self, "networks_")
         rows, fidelity = split_rows(X)
-        found = side_by_side(
-            lambda network, _: predict(network, self.store, rows, self.normaliser_, fidelity), self.networks_
-        )
-        return np.stack([mean for mean, _ in found]), np.stack([variance for _, variance in found])
+        return predict_members(self.networks_, self.store, rows, self.normaliser_, fidelity)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Mean (n,), and with `return_std` the standard deviation (n,): that of the mixture of the

@@ -37,33 +37,44 @@ class Bonds:
     expanded: torch.Tensor
     listed: torch.Tensor | None
 
+    @property
+    def rows(self) -> int:
+        """How many crystals share the graph; 1 where all have their own."""
+        return len(self.neighbours) // len(self.expanded)
+
+    def by_site(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (t, d), crystal after crystal, as (n, rows, d): a site's in all of them lie side by side."""
+        return values.view(self.rows, len(self.expanded), -1).transpose(0, 1).contiguous()
+
+    def by_crystal(self, values: torch.Tensor) -> torch.Tensor:
+        """The way back from `by_site`, (t, d)."""
+        return values.transpose(0, 1).reshape(len(self.neighbours), -1)
+
     @cached_property
     def by_degree(self) -> tuple[torch.Tensor, list[int]]:
-        """Atoms by number of listed neighbours, and that number, ascending (listed ones come first in every row)."""
+        """Sites by number of listed neighbours, and that number, ascending (listed ones come first in every row)."""
         assert self.listed is not None
-        degree, order = self.listed.sum(dim=1).repeat(len(self.neighbours) // len(self.listed)).sort(stable=True)
+        degree, order = self.listed.sum(dim=1).sort(stable=True)
         return order, degree.tolist()
 
     def blocks(self) -> Iterator[tuple[Any, int, torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        """Atoms, their number of neighbours k, the other ends of their bonds (m,), the bonds' expansions (m, e) and
-        whether they are listed (m / k, k, 1).
+        """Sites, their number of neighbours k, the other ends of their bonds (m,), the bonds' expansions (m, e) and
+        whether they are listed (m / k, k, 1, 1), None if all are.
 
-        Atoms of a block have about as many neighbours, so that little is computed for places that are empty.
+        Sites of a block have about as many neighbours, so that little is computed for places that are empty.
         """
-        t, period = len(self.neighbours), len(self.expanded)
-        for start in range(0, t, BLOCK):
-            stop = min(start + BLOCK, t)
-            atoms: Any = slice(start, stop)
-            rows, k, listed = atoms, self.neighbours.shape[1], None
-            if period < t:
-                rows = torch.arange(start, stop, device=self.neighbours.device) % period
+        n, step = len(self.expanded), max(1, BLOCK // self.rows)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            sites: Any = slice(start, stop)
+            k, listed = self.neighbours.shape[1], None
             if self.listed is not None:
                 order, degree = self.by_degree
-                atoms, k = order[atoms], max(degree[stop - 1], 1)
-                rows = atoms % period
-                listed = self.listed[rows, :k, None]
-            ends, expanded = self.neighbours[atoms, :k], self.expanded[rows, :k]
-            yield atoms, k, ends.reshape(-1), expanded.flatten(0, 1), listed
+                sites, k = order[sites], max(degree[stop - 1], 1)
+                if degree[start] < k:
+                    listed = self.listed[sites, :k, None, None]
+            ends, expanded = self.neighbours[:n][sites, :k], self.expanded[sites, :k]
+            yield sites, k, ends.reshape(-1), expanded.flatten(0, 1), listed
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -147,53 +158,67 @@ class GatedMessages(torch.autograd.Function):
     Here and there are (t, 2w), the weight (2w, e). Cores come with their sign turned: softplus(x) =
     -log(sigmoid(-x)), so that one sigmoid serves both. With `swish` the sum is of sigmoid(gate) core sigmoid(core),
     and cores keep their sign.
+
+    What crystals of a shared graph have at a site lies side by side here, so that a bond's geometry is computed once
+    and its ends are read in one piece for all of them.
     """
 
     @staticmethod
     def forward(
         ctx: Any, here: torch.Tensor, there: torch.Tensor, weight: torch.Tensor, bonds: Bonds, swish: bool = False
     ) -> torch.Tensor:
-        w = here.shape[1] // 2
-        summed, kept = here.new_empty(len(here), w), []
-        for atoms, k, ends, expanded, listed in bonds.blocks():
-            mixed = there.index_select(0, ends).addmm_(expanded, weight.T)
-            mixed.view(-1, k, 2 * w).add_(here[atoms, None])
-            inner = mixed[:, w:].clone() if swish else None
-            gate, core = mixed.sigmoid_().chunk(2, dim=1)
-            inner = core.clamp_(min=SMALLEST).log() if inner is None else inner.mul_(core)
-            messages = inner.mul_(gate).view(-1, k, w)
+        w, rows = here.shape[1] // 2, bonds.rows
+        here, there = bonds.by_site(here), bonds.by_site(there)
+        summed, kept = here.new_empty(len(here), rows, w), []
+        keep = any(ctx.needs_input_grad)
+        # Where nothing is kept blocks share their room: new memory costs more than what is computed in it.
+        most = max(1, BLOCK // rows) * bonds.neighbours.shape[1]
+        room = [None if keep else here.new_empty(most, rows, width) for width in (2 * w, 2 * w, w)]
+        for sites, k, ends, expanded, listed in bonds.blocks():
+            first, second, third = (None if part is None else part[: len(ends)] for part in room)
+            mixed = torch.index_select(there, 0, ends, out=first)
+            if rows == 1:
+                mixed.view(-1, 2 * w).addmm_(expanded, weight.T)
+            else:
+                mixed.add_((expanded @ weight.T)[:, None])
+            mixed.view(-1, k, rows, 2 * w).add_(here[sites, None])
+            both = torch.sigmoid(mixed, out=second if swish else mixed)
+            gate, core = both.chunk(2, dim=2)
+            inner = torch.mul(mixed[..., w:], core, out=third) if swish else core.clamp_(min=SMALLEST).log()
+            messages = inner.mul_(gate).view(-1, k, rows, w)
             if listed is not None:
                 messages.mul_(listed)
-            summed[atoms] = messages.sum(dim=1)
-            if any(ctx.needs_input_grad):
-                kept += [mixed, messages]
+            summed[sites] = messages.sum(dim=1)
+            if keep:
+                kept += [both, messages]
         ctx.save_for_backward(weight, *kept)
         ctx.bonds, ctx.swish = bonds, swish
-        return summed if swish else summed.neg_()
+        return bonds.by_crystal(summed if swish else summed.neg_())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, *kept = ctx.saved_tensors
         bonds: Bonds = ctx.bonds
-        t, w = gradient.shape
-        d_here, d_there = gradient.new_empty(t, 2 * w), gradient.new_zeros(t, 2 * w)
+        w, rows = gradient.shape[1], bonds.rows
+        gradient = bonds.by_site(gradient)
+        d_here, d_there = (gradient.new_zeros(len(gradient), rows, 2 * w) for _ in range(2))
         d_weight = weight.new_zeros(weight.shape[::-1])
-        for mixed, messages, (atoms, k, ends, expanded, listed) in zip(
+        for both, messages, (sites, k, ends, expanded, listed) in zip(
             kept[::2], kept[1::2], bonds.blocks(), strict=True
         ):
-            gate, core = mixed.chunk(2, dim=1)
-            above = gradient[atoms, None] if ctx.swish else gradient[atoms, None].neg()
-            opened = (above * messages).view(-1, w)
-            above = (above if listed is None else above * listed) * gate.view(-1, k, w)
-            above = above.view(-1, w)
-            change = torch.empty_like(mixed)
-            torch.addcmul(opened, opened, gate, value=-1, out=change[:, :w])
+            gate, core = both.chunk(2, dim=2)
+            above = gradient[sites, None] if ctx.swish else gradient[sites, None].neg()
+            opened = (above * messages).view(-1, rows, w)
+            above = (above if listed is None else above * listed) * gate.view(-1, k, rows, w)
+            above = above.view(-1, rows, w)
+            change = torch.empty_like(both)
+            torch.addcmul(opened, opened, gate, value=-1, out=change[..., :w])
             if ctx.swish:
-                torch.addcmul(opened, above - opened, core, out=change[:, w:])
+                torch.addcmul(opened, above - opened, core, out=change[..., w:])
             else:
-                torch.addcmul(above, above, core, value=-1, out=change[:, w:])
-            d_here[atoms] = change.view(-1, k, 2 * w).sum(dim=1)
+                torch.addcmul(above, above, core, value=-1, out=change[..., w:])
+            d_here[sites] = change.view(-1, k, rows, 2 * w).sum(dim=1)
             d_there.index_add_(0, ends, change)
-            d_weight.addmm_(expanded.T, change)
-        return d_here, d_there, d_weight.T, None, None
+            d_weight.addmm_(expanded.T, change.view(-1, 2 * w) if rows == 1 else change.sum(dim=1))
+        return bonds.by_crystal(d_here), bonds.by_crystal(d_there), d_weight.T, None, None

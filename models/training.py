@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from models.batch import GraphBatch, batches
 from models.dropout import Dropout
+from models.parallel import Tell, side_by_side
 from models.stores import Store
 
 Floats = NDArray[np.float64]
@@ -283,7 +284,7 @@ class Trainer:
     def _accumulate(self, chosen: Rows, device: torch.device) -> float:
         """Gradient of the mean loss over one batch, in parts of similar crystal size."""
         total = 0.0
-        for part in batches(self.store.sizes(self.rows[chosen]), self.config.max_pairs, len(chosen)):
+        for part in batches(self.store.sizes(self.rows[chosen]), self.config.max_pairs):
             taken = chosen[part]
             fidelity = None if self.fidelity is None else self.fidelity[taken]
             batch = batch_for(self.network, self.store, self.rows[taken], fidelity).to(device)
@@ -355,7 +356,35 @@ def loss_of(output: torch.Tensor, target: torch.Tensor, variance: bool) -> torch
     return functional.smooth_l1_loss(mean, target, reduction="none", beta=0.5)
 
 
+#: Atoms that go through a network at once in predictions. Beyond some 6,000 all arrays of a layer are new memory
+#: every time, and an atom costs nearly twice as much (docs/benchmarks/models.md).
+PREDICTED_ATOMS = 5_400
+
+
+@contextmanager
+def _at_rest(networks: Sequence[Network]) -> Iterator[None]:
+    """Networks as they predict: dropout off, norms by their running statistics, nothing kept for gradients."""
+    training = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    yield
+    for network, before in zip(networks, training, strict=True):
+        network.train(before)
+
+
 @torch.inference_mode()
+def _outputs(networks: Sequence[Network], store: Store, rows: Rows, fidelity: Rows | None) -> Floats:
+    """Normalised means and log-variances (networks, n, 2) of one batch; networks share an architecture."""
+    batch = batch_for(networks[0], store, rows, fidelity).to(next(networks[0].parameters()).device)
+    return np.stack([network(batch).double().cpu().numpy() for network in networks])
+
+
+def _scaled(output: Floats, normaliser: Normaliser, variance: bool) -> tuple[Floats, Floats]:
+    """Means and variances in the targets' units; no variance head gives zeros."""
+    mean = normaliser.inverse(output[..., 0])
+    return mean, np.exp(output[..., 1]) * normaliser.std**2 if variance else np.zeros_like(mean)
+
+
 def predict(
     network: Network,
     store: Store,
@@ -366,18 +395,29 @@ def predict(
 ) -> tuple[Floats, Floats]:
     """Mean (n,) and variance (n,) of the rows' targets, in the targets' units; no variance head gives
     zeros."""
-    was_training = network.training
-    network.eval()
-    device = next(network.parameters()).device
-    mean, variance = np.zeros(len(rows)), np.zeros(len(rows))
-    for part in batches(store.sizes(rows), max_pairs, 256):
-        batch = batch_for(network, store, rows[part], None if fidelity is None else fidelity[part])
-        output = network(batch.to(device)).double().cpu().numpy()
-        mean[part] = normaliser.inverse(output[:, 0])
-        if network.predicts_variance:
-            variance[part] = np.exp(output[:, 1]) * normaliser.std**2
-    network.train(was_training)
-    return mean, variance
+    output = np.zeros((len(rows), 2))
+    with _at_rest([network]):
+        for part in batches(store.sizes(rows), max_pairs, PREDICTED_ATOMS):
+            (output[part],) = _outputs([network], store, rows[part], None if fidelity is None else fidelity[part])
+    return _scaled(output, normaliser, network.predicts_variance)
+
+
+def predict_members(
+    networks: Sequence[Network], store: Store, rows: Rows, normaliser: Normaliser, fidelity: Rows | None = None
+) -> tuple[Floats, Floats]:
+    """The same of the members of an ensemble, (members, n) each.
+
+    Cores share out the batches, not the members: five members on two cores would leave one idle a sixth of the time.
+    And every batch is laid out once for all.
+    """
+    output = np.zeros((len(networks), len(rows), 2))
+
+    def go(part: NDArray[np.int64], _: Tell) -> None:
+        output[:, part] = _outputs(networks, store, rows[part], None if fidelity is None else fidelity[part])
+
+    with _at_rest(networks):
+        side_by_side(go, list(batches(store.sizes(rows), TrainConfig.max_pairs, PREDICTED_ATOMS)))
+    return _scaled(output, normaliser, networks[0].predicts_variance)
 
 
 @torch.inference_mode()
@@ -386,7 +426,7 @@ def embed(network: Network, store: Store, rows: Rows, max_pairs: int = 600_000) 
     network.eval()
     device = next(network.parameters()).device
     found: Floats | None = None
-    for part in batches(store.sizes(rows), max_pairs, 256):
+    for part in batches(store.sizes(rows), max_pairs, PREDICTED_ATOMS):
         batch = batch_for(network, store, rows[part])
         values = network.embed(batch.to(device)).double().cpu().numpy()
         if found is None:

@@ -89,13 +89,13 @@ def test_host_refuses_what_does_not_fit(nasicon):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 3000), st.integers(1, 8))
-def test_batches_cover_everything_once_within_bounds(sizes, max_pairs, max_rows):
-    parts = list(batches(np.array(sizes), max_pairs, max_rows))
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 3000), st.integers(1, 200))
+def test_batches_cover_everything_once_within_bounds(sizes, max_pairs, max_atoms):
+    parts = list(batches(np.array(sizes), max_pairs, max_atoms))
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(sizes)))
     for part in parts:
         largest = max(sizes[i] for i in part)
-        assert len(part) <= max_rows
+        assert len(part) == 1 or len(part) * largest <= max_atoms
         assert len(part) == 1 or len(part) * largest**2 <= max_pairs
 
 
