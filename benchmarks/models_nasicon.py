@@ -114,7 +114,7 @@ def compare(args: argparse.Namespace) -> None:
         by_fold = [np.abs(mean[test] - y[test]).mean() for _, test in splits]
         found = evaluate(y, mean)
         print(
-            f"| {name} | {' '.join(f'{value:.4f}' for value in by_fold)} | {np.mean(by_fold):.4f} | {found.r2:.3f} | "
+            f"| {name} | {' '.join(f'{value:.3g}' for value in by_fold)} | {np.mean(by_fold):.3g} | {found.r2:.3f} | "
             f"{found.spearman:.3f} | {taken:.0f} |",
             flush=True,
         )

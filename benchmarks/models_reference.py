@@ -1,9 +1,9 @@
 """Cross-validation on other people's data: phonons (matbench, official folds) and 559 DFT migration barriers.
 
     python benchmarks/models_reference.py run SHARED OUT --data barriers --model cgformer --folds 0,1,2,3,4 --seeds 0
-    python benchmarks/models_reference.py table SHARED OUT --figures FOLDER
+    python benchmarks/models_reference.py table SHARED OUT --figures FOLDER --together cgformer+forest-mace
 
-One JSON file per (data, model, seed, fold) with the test predictions, so that a run can be stopped and continued.
+`table --together` adds rows for the mean of several models' predictions. One JSON file per (data, model, seed, fold) with the test predictions, so that a run can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
                 out = Path(args.out) / f"{args.data}.{name}.{seed}.{fold}.json"
                 if out.exists():
                     continue
-                test, started = folds == fold, time.time()
+                test, started = folds == fold, time.process_time()
                 if name == "forest":
                     forest = CompositionForest(composition_features(count_matrix(structures)), seed=seed)
                     fitted = forest.fit(np.flatnonzero(~test)[:, None], y[~test])
@@ -200,11 +200,11 @@ def run(args: argparse.Namespace) -> None:
                 else:
                     store = store or GraphStore(structures)
                     mean, facts = train_and_predict(name, store, y, test, seed, args.data, args.verbose)
-                seconds = time.time() - started
+                seconds = time.process_time() - started
                 result = {"rows": np.flatnonzero(test).tolist(), "mean": mean.tolist(), "seconds": seconds, **facts}
                 out.parent.mkdir(parents=True, exist_ok=True)
                 out.write_text(json.dumps(result))
-                print(f"{out.stem} MAE {np.abs(mean - y[test]).mean():.4f} in {seconds:.0f} s", flush=True)
+                print(f"{out.stem} MAE {np.abs(mean - y[test]).mean():.4f} in {seconds:.0f} CPU s", flush=True)
 
 
 #: MAE that others published on the same data. Phonons: the same folds (matbench v0.1). Barriers: the source's own
@@ -223,7 +223,7 @@ def mace_of(rows: list[dict[str, Any]]) -> np.ndarray:
 
 
 def mean_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """An ensemble of runs on one fold that differ in their seed."""
+    """The mean of runs on one fold: of seeds, or of models."""
     return runs[0] | {"mean": np.mean([run["mean"] for run in runs], axis=0)}
 
 
@@ -256,6 +256,10 @@ def table(args: argparse.Namespace) -> None:
         for path in sorted(Path(args.out).glob(f"{data}.*.json")):
             _, name, _, fold, _ = path.name.split(".")
             runs.setdefault(name, {}).setdefault(int(fold), []).append(json.loads(path.read_text()))
+        for names in args.together:
+            parts = [runs.get(name, {}) for name in names.split("+")]
+            if folds := set.intersection(*map(set, parts)):
+                runs[names] = {fold: [mean_of([part[fold][0] for part in parts])] for fold in folds}
         print(
             f"\n{data}: {len(y)} rows, standard deviation {y.std():.3g} {unit}, {epochs} epochs for every network\n"
         )
@@ -297,6 +301,7 @@ def main() -> None:
     tabler.add_argument("shared")
     tabler.add_argument("out")
     tabler.add_argument("--figures")
+    tabler.add_argument("--together", nargs="*", default=[], metavar="MODEL+MODEL", help="the mean of their first seeds")
     tabler.set_defaults(action=table)
     args = parser.parse_args()
     args.action(args)

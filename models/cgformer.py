@@ -19,6 +19,7 @@ from models.features import FEATURES, feature_table
 from models.gated_messages import Bonds
 from models.layers import (
     AttentionBias,
+    BatchNorm,
     Convolution,
     EncoderLayer,
     Gaussians,
@@ -41,8 +42,9 @@ class CGformerConfig:
     Attributes:
         width: node width.
         convolutions: graph convolutions before the attention layers.
-        norm: of the sums of messages: ``batch`` learns how the elements of one host are arranged and ``layer`` does
-            not; on crystals of many kinds ``layer`` is better (docs/benchmarks/models.md). See `for_store`.
+        norm: of the sums of messages and of the nodes that are pooled: ``batch`` learns how the elements of one host
+            are arranged and ``layer`` does not; on crystals of many kinds ``layer`` is better (docs/models.md). See
+            `for_store`.
         layers: attention layers; 0 leaves a CGCNN.
         heads: attention heads; must divide `width`.
         spatial: spatial encoding, see `models.layers.AttentionBias`.
@@ -133,7 +135,7 @@ class CGformer(Network):
                 for _ in range(config.layers)
             ]
         )
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = BatchNorm(config.width) if config.norm == "batch" else nn.LayerNorm(config.width)
         self.head = nn.Sequential(
             nn.Linear(config.width, config.head_width),
             nn.SiLU(),

@@ -85,6 +85,19 @@ def test_shared_host_equals_separate_graphs(spatial, nasicon, decorations):
     assert np.ptp(shared) > 1e-4
 
 
+def test_batch_norms_pool_what_is_not_common_to_all_and_predict_by_running_statistics(nasicon, decorations):
+    made = network(norm="batch", convolutions=2)
+    decorations = np.where(decorations[:6] == 0, 11, decorations[:6])  # no vacancies: all atoms are pooled
+    host = HostGraphs(nasicon, decorations)
+    with torch.no_grad():
+        pooled = made.train().embed(host.batch(np.arange(6)))
+        together = made.eval()(host.batch(np.arange(6))).numpy()
+        alone = np.concatenate([made(host.batch(np.array([row]))).numpy() for row in range(6)])
+    np.testing.assert_allclose(pooled.mean(dim=0), made.norm.bias.detach(), atol=1e-8)
+    assert pooled.std() > 1e-3
+    np.testing.assert_allclose(alone, together, atol=1e-8)
+
+
 def test_every_atom_reaches_every_other(nasicon):
     """Without convolutions a change of one atom moves the vector of the farthest: attention is global."""
     made = network("rbf", convolutions=0, edges=False)
