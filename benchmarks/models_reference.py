@@ -3,7 +3,8 @@
     python benchmarks/models_reference.py run SHARED OUT --data barriers --model cgformer --folds 0,1,2,3,4 --seeds 0
     python benchmarks/models_reference.py table SHARED OUT --figures FOLDER --together cgformer+forest-mace
 
-`table --together` adds rows for the mean of several models' predictions. One JSON file per (data, model, seed, fold) with the test predictions, so that a run can be stopped and continued.
+`table --together` adds rows for the mean of several models' predictions. One JSON file per (data, model, seed, fold)
+with the test predictions, so that a run can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -301,7 +302,7 @@ def main() -> None:
     tabler.add_argument("shared")
     tabler.add_argument("out")
     tabler.add_argument("--figures")
-    tabler.add_argument("--together", nargs="*", default=[], metavar="MODEL+MODEL", help="the mean of their first seeds")
+    tabler.add_argument("--together", nargs="*", default=[], metavar="A+B", help="means of models' first seeds")
     tabler.set_defaults(action=table)
     args = parser.parse_args()
     args.action(args)
