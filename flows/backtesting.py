@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,29 @@ from calculators.structures import check_cell, read_structure, structure_file
 
 
 @dataclass(frozen=True)
+class EnsembleSize:
+    """How large an ensemble a back-test trains and how long; a campaign's is larger, see `models.ensemble`.
+
+    Attributes:
+        width: of the networks' nodes.
+        epochs, min_steps, batch_size: see `models.training.TrainConfig`.
+    """
+
+    members: int = 3
+    width: int = 64
+    epochs: int = 30
+    min_steps: int = 200
+    batch_size: int = 16
+
+
+@dataclass(frozen=True)
 class CGformers:
     """Makes a small CGformer ensemble over the orderings of a table of compositions.
 
     Replicate k of a composition must be its ordering k, drawn with seed 0.
     """
 
-    members: int = 3
-    epochs: int = 30
-    min_steps: int = 200
+    size: EnsembleSize = EnsembleSize()
 
     def __call__(self, table: Table, seed: int) -> Any:
         from models.stores import HostGraphs
@@ -37,7 +51,7 @@ class CGformers:
         host = load_host(compositions[0].host)
         orderings = [draw_numbers(host, compositions, index) for index in range(table.replicates)]
         numbers = np.stack(orderings, axis=1).reshape(len(compositions) * table.replicates, -1)
-        return _over_process(table, HostGraphs(host.sites(), numbers), self, seed)
+        return _over_process(table, HostGraphs(host.sites(), numbers), self.size, seed)
 
 
 @dataclass(frozen=True)
@@ -45,27 +59,27 @@ class StructureCGformers:
     """The same over a table of structures, whose ids are files in `folder`."""
 
     folder: Path
-    members: int = 3
-    epochs: int = 30
-    min_steps: int = 200
+    size: EnsembleSize = EnsembleSize()
 
     def __call__(self, table: Table, seed: int) -> Any:
         from models.stores import GraphStore
 
         names = [name for name in table.ids for _ in range(table.replicates)]
         store = GraphStore([_read(self.folder / name) for name in names], names)
-        return _over_process(table, store, self, seed)
+        return _over_process(table, store, self.size, seed)
 
 
-def _over_process(table: Table, store: Any, size: CGformers | StructureCGformers, seed: int) -> Any:
+def _over_process(table: Table, store: Any, size: EnsembleSize, seed: int) -> Any:
     """What `model.kind = "cgformer"` of a campaign is: an ensemble on what the process leaves over."""
+    from models.cgformer import CGformerConfig
     from models.delta import Delta
     from models.ensemble import CGformerEnsemble, EnsembleConfig
     from models.training import TrainConfig
 
     rows = np.repeat(table.features, table.replicates, axis=0)
-    train = TrainConfig(epochs=size.epochs, min_steps=size.min_steps)
-    networks = CGformerEnsemble(store, EnsembleConfig(train=train), size.members, seed)
+    network = replace(CGformerConfig.for_store(store), width=size.width)
+    train = TrainConfig(epochs=size.epochs, min_steps=size.min_steps, batch_size=size.batch_size)
+    networks = CGformerEnsemble(store, EnsembleConfig(network, train), size.members, seed)
     return Delta(GaussianProcess(rows, seed), networks, seed=seed, group_size=table.replicates)
 
 

@@ -36,7 +36,7 @@ from agent.backtest_report import metrics, write_report
 from agent.hosts import load_host
 from agent.table import Table
 from benchmarks.agent.bvse_pool import DATA, MORE
-from flows.backtesting import CGformers
+from flows.backtesting import CGformers, EnsembleSize
 
 ROOT = Path(__file__).parents[2]
 TARGETS = 18
@@ -46,7 +46,7 @@ OTHERS = ["pi", "thompson", "ei", "hybrid", "max-sigma", "ei+kmeans", "lcb+lcmd"
 
 
 #: Less than `ionloop backtest` trains, so that thirty seeds can be had.
-NETWORKS = CGformers(members=2, epochs=15, min_steps=100)
+NETWORKS = CGformers(EnsembleSize(members=2, width=32, epochs=8, min_steps=60, batch_size=8))
 
 
 def load() -> Table:

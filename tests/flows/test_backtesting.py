@@ -15,7 +15,7 @@ from agent.hosts import load_host
 from agent.space import build_space
 from agent.table import Table
 from flows.backtest_request import TableRequest, read_table
-from flows.backtesting import CGformers, StructureCGformers, surrogate_factory
+from flows.backtesting import CGformers, EnsembleSize, StructureCGformers, surrogate_factory
 
 PARTLY_OCCUPIED = """data_x
 _cell_length_a 4
@@ -49,7 +49,7 @@ def small_table() -> Table:
 def test_cgformers_choose_from_a_table(tmp_path: Path) -> None:
     table = small_table()
     config = BacktestConfig(strategies=["lcb"], seeds=1, batch=3, initial=4, max_labels=7, surrogate="cgformer")
-    order = run_backtest(table, config, tmp_path, CGformers(members=2, epochs=1), workers=1).orders["lcb"][0]
+    order = run_backtest(table, config, tmp_path, CGformers(EnsembleSize(members=2, epochs=1)), workers=1).orders["lcb"][0]
     assert len(set(order.tolist())) == 7
     with pytest.raises(ValueError, match="the agent holds no network"):
         run_backtest(table, config, tmp_path, workers=1)
@@ -86,7 +86,7 @@ def test_a_table_of_structures_for_the_process_and_for_the_network(tmp_path: Pat
     network = config.model_copy(update={"surrogate": "cgformer"})
     factory = surrogate_factory("cgformer", table, tmp_path)
     assert isinstance(factory, StructureCGformers)
-    small = StructureCGformers(factory.folder, members=2, epochs=1)
+    small = StructureCGformers(factory.folder, EnsembleSize(members=2, epochs=1))
     order = run_backtest(table, network, tmp_path / "net", small, workers=1).orders["greedy"][0]
     assert len(set(own.tolist())) == len(set(order.tolist())) == 6
     assert own[:3].tolist() == order[:3].tolist()  # the same first round
