@@ -219,18 +219,17 @@ def _campaign(
 ) -> list[int]:
     wanted = int(oracle.table.targets(config.top).sum())
     acquisition = _acquisition(strategy, config.acquisition.model_copy(update={"wanted": wanted}))
-    surrogate = oracle.surrogate(config, seed, factory)
-    needs_model = acquisition.strategy not in MODEL_FREE
+    surrogate = None if acquisition.strategy in MODEL_FREE else oracle.surrogate(config, seed, factory)
     labelled = [oracle.label(i, 0) for i in _initial(oracle, config, acquisition, surrogate, rng)[:limit]]
     order = [o.composition for o in labelled]
     # A label of another ordering costs a label too: the order holds its candidate again, and finds nothing
     # new.
     while len(order) < limit:
-        if needs_model:
+        if surrogate is not None:
             oracle.fit(surrogate, labelled)
         batch = min(config.batch, limit - len(order))
         standing = Standing(labelled, progress=len(order) / limit)
-        chosen = propose(surrogate if needs_model else None, oracle.pool, acquisition, batch, standing, rng)
+        chosen = propose(surrogate, oracle.pool, acquisition, batch, standing, rng)
         if not chosen:
             break
         labelled += [oracle.label(p.index, p.ordering) for p in chosen]
@@ -265,10 +264,10 @@ def _initial(
     oracle: _Oracle,
     config: BacktestConfig,
     acquisition: AcquisitionConfig,
-    surrogate: Surrogate,
+    surrogate: Surrogate | None,
     rng: np.random.Generator,
 ) -> list[int]:
-    if oracle.table.cheap is None or acquisition.strategy in MODEL_FREE:
+    if oracle.table.cheap is None or surrogate is None:
         return [p.index for p in propose(None, oracle.pool, acquisition, config.initial, rng=rng)]
     before = surrogate.prior_mean() if isinstance(surrogate, GaussianProcess) else oracle.table.cheap_cost
     order = np.argsort(before, kind="stable")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,18 @@ class CGformers:
     size: EnsembleSize = EnsembleSize()
 
     def __call__(self, table: Table, seed: int) -> Any:
-        from models.stores import HostGraphs
+        return _over_process(table, _host_graphs(tuple(table.ids), table.replicates), self.size, seed)
 
-        compositions = [Composition.from_key(key) for key in table.ids]
-        host = load_host(compositions[0].host)
-        orderings = [draw_numbers(host, compositions, index) for index in range(table.replicates)]
-        numbers = np.stack(orderings, axis=1).reshape(len(compositions) * table.replicates, -1)
-        return _over_process(table, HostGraphs(host.sites(), numbers), self.size, seed)
+
+@lru_cache(maxsize=1)  # the same for all runs that a process makes
+def _host_graphs(keys: tuple[str, ...], replicates: int) -> Any:
+    from models.stores import HostGraphs
+
+    compositions = [Composition.from_key(key) for key in keys]
+    host = load_host(compositions[0].host)
+    orderings = [draw_numbers(host, compositions, index) for index in range(replicates)]
+    numbers = np.stack(orderings, axis=1).reshape(len(compositions) * replicates, -1)
+    return HostGraphs(host.sites(), numbers)
 
 
 @dataclass(frozen=True)

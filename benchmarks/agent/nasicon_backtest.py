@@ -8,9 +8,9 @@ Who finds the 18 best (the paper's number) with the fewest labels? Four kinds of
     all     a label is the truth itself
     again   a label is one random ordering, and strategies may ask for further orderings of a composition
 
-and, with means, two surrogates in larger batches of 27, that is four trainings for 120 labels, as a network's price
-asks for: `cgformer`, two CGformers on what the process leaves over (15 epochs, at least 100 steps), and `large`,
-the process.
+and, with means, every strategy with two surrogates in larger batches of 36, three trainings for 120 labels, as a
+network's price asks for: `cgformer`, an ensemble of CGformers on what the process leaves over, smaller than a
+campaign's (see `NETWORKS`), and `large`, the process. `cgformer-baselines` has the paper's ways with that ensemble.
 
 The first round is a maximin design; `drawn` has `all` with a first round at random; `many` has the two best
 strategies of `all` over 120 seeds.
@@ -99,8 +99,10 @@ def main() -> None:
     )
     once = base.model_copy(update={"strategies": ["random", "stratified", "one-shot"], "max_labels": 500})
     again = base.acquisition.model_copy(update={"max_orderings": 6})
-    large = base.model_copy(update={"strategies": [DEFAULT], "batch": 27, "max_labels": 120})
-    network = large.model_copy(update={"surrogate": "cgformer"})
+    large = base.model_copy(
+        update={"strategies": ["random", "stratified", *MODELS, *OTHERS], "batch": 36, "max_labels": 120}
+    )
+    cgformer = {"surrogate": "cgformer"}
     many = base.model_copy(update={"strategies": ["random", DEFAULT, "ei+cluster-quota"], "seeds": 120})
     few = {"strategies": ["random", DEFAULT]}
     drawn = base.acquisition.model_copy(update={"initial": "random"})
@@ -120,8 +122,9 @@ def main() -> None:
             "a label is the truth, first round at random",
         ),
         "many": (of_means(replicated, 24), many, "a label is the truth, 120 seeds"),
-        "large": (mean, large, "a label is the mean of 4 orderings, batches of 27"),
-        "cgformer": (mean, network, "the same, by an ensemble of CGformers"),
+        "large": (mean, large, "a label is the mean of 4 orderings, batches of 36"),
+        "cgformer": (mean, large.model_copy(update=cgformer), "the same, by an ensemble of CGformers"),
+        "cgformer-baselines": (mean, once.model_copy(update=cgformer), "baselines, by an ensemble of CGformers"),
     }
     for name in args.only:
         table, config, title = jobs[name]

@@ -49,7 +49,9 @@ def small_table() -> Table:
 def test_cgformers_choose_from_a_table(tmp_path: Path) -> None:
     table = small_table()
     config = BacktestConfig(strategies=["lcb"], seeds=1, batch=3, initial=4, max_labels=7, surrogate="cgformer")
-    order = run_backtest(table, config, tmp_path, CGformers(EnsembleSize(members=2, epochs=1)), workers=1).orders["lcb"][0]
+    order = run_backtest(table, config, tmp_path, CGformers(EnsembleSize(members=2, epochs=1)), workers=1).orders[
+        "lcb"
+    ][0]
     assert len(set(order.tolist())) == 7
     with pytest.raises(ValueError, match="the agent holds no network"):
         run_backtest(table, config, tmp_path, workers=1)
