@@ -8,7 +8,7 @@ from sklearn.base import clone
 from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig, split_rows
 from models.stores import HostGraphs
-from models.training import TrainConfig
+from models.training import PREDICTED_ATOMS, TrainConfig, predict
 
 CONFIG = EnsembleConfig(
     network=CGformerConfig(width=8, heads=2, head_width=8),
@@ -43,6 +43,16 @@ def test_interface(fitted, store):
     assert (sigma > 0).all()
     assert fitted.embed(X).shape == (60, 24)
     assert np.isfinite(fitted.held_out_).sum() == 18  # three of five folds
+
+
+def test_members_predict_together_what_each_predicts(fitted, store):
+    """Rows for several batches, the last one short; cores share out batches, each network sees all of them."""
+    rows = np.random.default_rng(0).permutation(len(store))[: PREDICTED_ATOMS // len(store.crystal) + 7]
+    together = fitted.predict_members(rows[:, None])
+    for network, mean in zip(fitted.networks_, together, strict=True):
+        alone, variance = predict(network, store, rows, fitted.normaliser_)
+        np.testing.assert_array_equal(mean, alone)
+        assert not variance.any()
 
 
 def test_equal_seeds_give_equal_models_and_others_do_not(fitted, store, y):
