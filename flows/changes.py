@@ -30,7 +30,10 @@ def check_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     Raises:
         UserError: something fixed has changed; the message names every such field.
     """
-    changed = _differences(_completed(before), after)
+    try:
+        changed = _differences(_completed(before), _completed(after))
+    except ConfigError:  # of a version that knew other fields
+        changed = _differences(before, after)
     forbidden = [text for field, text in changed if field.startswith(FIXED)]
     if forbidden:
         raise UserError(
@@ -41,11 +44,12 @@ def check_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """With the fields that came after it was stored: they have been at their defaults all the time."""
-    try:
-        return parse_config(stored).model_dump(mode="json")
-    except ConfigError:  # of a version that knew other fields
-        return stored
+    """With the fields that came after it was stored, which have been at their defaults all the time, and with what
+    follows from other fields."""
+    config = parse_config(stored)
+    fields = config.model_dump(mode="json")
+    fields["pretrain"]["labels"] = config.cheap_labels
+    return fields
 
 
 def _differences(before: Any, after: Any, at: str = "") -> list[tuple[str, str]]:

@@ -78,12 +78,20 @@ class OrderingSection(Section):
         return method
 
 
+#: Labels of pre-training, unless said otherwise.
+CHEAP_LABELS = 200
+
+
 class PretrainSection(Section):
     """The cheap fidelity that the ensemble learns first."""
 
     calculator: str = Field("bvse", description="Labeller of the cheap fidelity.")
-    labels: int = Field(
-        200, ge=0, le=1_000_000, description="How many cheap labels; 0 leaves the ensemble untrained."
+    labels: int | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description=f"How many cheap labels; 0 leaves the ensemble untrained. Default {CHEAP_LABELS}, or none where "
+        "label.calculators has the same calculator.",
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings of that labeller.")
     on_demand: bool = Field(
@@ -97,7 +105,11 @@ class LabelSection(Section):
     """The target fidelity: which calculators, how many at once, how long, how often."""
 
     calculators: list[str] = Field(
-        ["chgnet"], min_length=1, description="Tried in this order; the first one's fidelity is the target."
+        ["bvse"],
+        min_length=1,
+        description="Tried in this order; the first one's fidelity is the target. By default three-dimensional "
+        "bond-valence percolation, the one that says most of a composition for a single ordering; chgnet, vasp and "
+        "others are dearer and, by one ordering, noisier (docs/label-noise.md).",
     )
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings by calculator name.")
     scheduler: Literal["local", "slurm", "pbs", "sge", "dask"] = Field(
@@ -214,12 +226,12 @@ class Config(Section):
 
     @model_validator(mode="after")
     def cheap_labels_on_demand_can_be_had(self) -> Config:
-        if self.pretrain.on_demand and (not self.pretrain.labels or self.loop.mode != "rounds"):
-            raise ValueError("pretrain.on_demand needs pretrain.labels of 1 or more and loop.mode = 'rounds'")
         if self.pretrain.on_demand and self.pretrain.calculator in self.label.calculators:
             raise ValueError(
                 f"pretrain.on_demand: {self.pretrain.calculator} is in label.calculators; allowed: another calculator"
             )
+        if self.pretrain.on_demand and (not self.cheap_labels or self.loop.mode != "rounds"):
+            raise ValueError("pretrain.on_demand needs pretrain.labels of 1 or more and loop.mode = 'rounds'")
         return self
 
     @model_validator(mode="after")
@@ -234,9 +246,16 @@ class Config(Section):
         return self.campaign.folder / self.campaign.name
 
     @property
+    def cheap_labels(self) -> int:
+        """Labels of pre-training: as asked for, or by default; then none if the target has the same calculator."""
+        if self.pretrain.labels is not None:
+            return self.pretrain.labels
+        return 0 if self.pretrain.calculator in self.label.calculators else CHEAP_LABELS
+
+    @property
     def calculators(self) -> list[str]:
         """All that this campaign may ask: the chain, and the one of pre-training."""
-        cheap = [self.pretrain.calculator] if self.pretrain.labels else []
+        cheap = [self.pretrain.calculator] if self.cheap_labels else []
         return list(dict.fromkeys([*self.label.calculators, *cheap]))
 
     @property

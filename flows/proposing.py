@@ -64,7 +64,7 @@ class Proposer:
         """Stratified over the clusters, so that the ensemble has seen all of the space at the cheap fidelity."""
         acquisition = self.config.acquisition.model_copy(update={"strategy": "stratified"})
         rng = self.rng(PRETRAINING)
-        return propose(None, self.pool(), acquisition, self.config.pretrain.labels, rng=rng)
+        return propose(None, self.pool(), acquisition, self.config.cheap_labels, rng=rng)
 
     def choose(self, surrogate: Any, size: int, seed: tuple[int, ...], recent: int = 0) -> list[Proposal]:
         """The next `size` proposals, best first.

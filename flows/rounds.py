@@ -19,7 +19,7 @@ def play_rounds(campaign: Campaign) -> StopReason:
     """Go on with the first round that is not done."""
     config, ledger = campaign.config, campaign.ledger
     with campaign.reporter.bar("rounds", total=config.stopping.max_rounds) as bar:
-        for number in itertools.count(PRETRAINING if config.pretrain.labels else 1):
+        for number in itertools.count(PRETRAINING if config.cheap_labels else 1):
             known = ledger.round(campaign.name, number)
             bar.update(f"round {number}", completed=max(0, number - 1))
             if known is not None and known.state == "done":

@@ -148,7 +148,7 @@ def _check_calculators(config: Config) -> None:
     from calculators.registry import find
 
     wanted = [(name, config.label.settings.get(name, {})) for name in config.label.calculators]
-    if config.pretrain.labels:
+    if config.cheap_labels:
         wanted.append((config.pretrain.calculator, config.pretrain.settings))
     for name, settings in wanted:
         with as_user_error():

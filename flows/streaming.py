@@ -46,7 +46,7 @@ class _Stream:
         self.stop: StopReason | None = None
 
     def play(self) -> StopReason:
-        if self.config.pretrain.labels and self.ledger.round(self.name, PRETRAINING) is None:
+        if self.config.cheap_labels and self.ledger.round(self.name, PRETRAINING) is None:
             self.campaign.propose_pretraining()
         self._send(self.ledger.proposals(self.name, state="pending"))
         while True:

@@ -22,6 +22,13 @@ def test_a_campaign_of_an_older_version_goes_on() -> None:
     assert check_changes(older, dumped()) == []
 
 
+def test_cheap_labels_by_default_are_those_that_were_stored_when_the_number_stood_in_the_file() -> None:
+    chgnet = {"label": {"calculators": ["chgnet"]}}
+    assert check_changes(dumped(pretrain={"labels": 200}, **chgnet), dumped(**chgnet)) == []
+    with pytest.raises(UserError, match=r"pretrain\.labels: 100 -> 200"):
+        check_changes(dumped(pretrain={"labels": 100}, **chgnet), dumped(**chgnet))
+
+
 def test_a_field_that_is_fixed_and_new_may_still_not_change() -> None:
     older = dumped()
     del older["loop"]
@@ -52,7 +59,7 @@ def test_what_may_change_is_said(changes: dict[str, Any], said: str) -> None:
         {"campaign": {"name": "one", "seed": 3}},
         {"space": {"candidates": ["Al", "Sn", "Zr", "Ti"]}},
         {"model": {"kind": "forest"}},
-        {"label": {"calculators": ["bvse"]}},
+        {"label": {"calculators": ["chgnet"]}},
     ],
 )
 def test_what_would_make_it_another_campaign_is_refused(changes: dict[str, Any]) -> None:

@@ -25,6 +25,15 @@ def test_the_example_is_valid_and_has_every_field_at_its_default(tmp_path: Path)
             assert field.description, f"{name}.{key} is not documented"
 
 
+def test_cheap_labels_are_for_another_target_unless_asked_for() -> None:
+    """The default target, the label of the largest intraclass correlation, is the cheapest too."""
+    name = {"campaign": {"name": "a"}}
+    assert parse_config(name).label.calculators == ["bvse"]
+    assert parse_config(name).cheap_labels == 0
+    assert parse_config(name | {"label": {"calculators": ["chgnet"]}}).cheap_labels == 200
+    assert parse_config(name | {"pretrain": {"labels": 7}}).cheap_labels == 7
+
+
 def test_yaml_says_the_same_as_toml(tmp_path: Path) -> None:
     data = {"campaign": {"name": "a", "batch": 3}, "label": {"calculators": ["emt"]}}
     config = load_config(written(tmp_path, yaml.safe_dump(data), "a.yaml"))

@@ -141,12 +141,16 @@ def test_a_cheap_label_leaves_its_composition_open_for_the_dear_one(ledger: Ledg
     assert not any("first:" in row.reason for row in again)
 
 
+CHGNET = {"label": {"calculators": ["chgnet"]}}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"pretrain": {"on_demand": True, "labels": 0}}, "pretrain.labels"),
-        ({"pretrain": {"on_demand": True}, "loop": {"mode": "streaming"}}, "loop.mode"),
-        ({"pretrain": {"on_demand": True, "calculator": "chgnet"}}, "another calculator"),
+        ({"pretrain": {"on_demand": True, "labels": 0}} | CHGNET, "pretrain.labels"),
+        ({"pretrain": {"on_demand": True}, "loop": {"mode": "streaming"}} | CHGNET, "loop.mode"),
+        ({"pretrain": {"on_demand": True, "calculator": "chgnet"}} | CHGNET, "another calculator"),
+        ({"pretrain": {"on_demand": True}}, "another calculator"),
     ],
 )
 def test_what_it_needs_is_said(changes: dict[str, object], words: str) -> None:
