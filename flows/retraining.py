@@ -19,7 +19,7 @@ from flows.candidates import Candidates
 from flows.config import ModelSection
 from models.calibration import Recalibrated
 from models.delta import Delta
-from models.ensemble import CGformerEnsemble, EnsembleConfig
+from models.ensemble import FORMAT, CGformerEnsemble, EnsembleConfig
 from models.stores import HostGraphs
 from models.surrogates import CompositionForest
 from models.training import TrainConfig
@@ -101,7 +101,7 @@ class Retrainer:
             return surrogate.pretrain(cheap.X, cheap.y)
         networks, start = surrogate.ensemble, str(self.config.start_from)
         settings = json.dumps([networks.config.to_dict(), networks.members, networks.seed, start], sort_keys=True)
-        digest = hashlib.sha256((settings + cheap.digest).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{FORMAT}{settings}{cheap.digest}".encode()).hexdigest()[:16]
         folder = self.folder / f"pretrained-delta-{digest}"
         if folder.exists():
             known = CGformerEnsemble.load(folder, networks.store)

@@ -41,7 +41,8 @@ from models.training import (
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-FORMAT = 1
+#: Of saved ensembles. Up to 1, one with batch norms had a layer norm before pooling.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -294,13 +295,13 @@ class CGformerEnsemble(RegressorMixin, BaseEstimator):
 
         Raises:
             FileNotFoundError: no model there.
-            ValueError: written by a newer version.
+            ValueError: written by a newer version, or by an older one whose network is no longer built.
         """
         folder = Path(folder)
         if not (folder / "model.json").is_file():
             raise FileNotFoundError(f"{folder}: no model here (model.json is missing)")
         facts = json.loads((folder / "model.json").read_text())
-        if facts.get("format") != FORMAT or facts.get("kind") != "cgformer-ensemble":
+        if facts.get("format") not in (1, FORMAT) or facts.get("kind") != "cgformer-ensemble":
             raise ValueError(f"{folder}: not a CGformer ensemble of format {FORMAT}; update ionloop or retrain")
         model = cls(store, EnsembleConfig.from_dict(facts["config"]), facts["members"], facts["seed"])
         tensors = load_file(folder / "weights.safetensors")
@@ -360,7 +361,10 @@ def _restore(tensors: dict[str, torch.Tensor], kind: str, architecture: dict[str
     networks = []
     for _, state in sorted(states.items()):
         network = build_network(architecture)
-        network.load_state_dict(state)
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError("weights of an older network, which is built otherwise today: train it again") from error
         networks.append(network.eval())
     return networks
 

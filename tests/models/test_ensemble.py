@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 
 from models.cgformer import CGformerConfig
@@ -69,6 +70,17 @@ def test_clone_shares_the_store(fitted, store):
     assert clone(fitted).store is store
 
 
+def test_weights_of_a_network_that_is_built_otherwise_today_are_refused_in_one_line(store, y, tmp_path):
+    """Until format 2 batch norms went with a layer norm before pooling, which has no running statistics."""
+    network = CGformerConfig(width=8, heads=2, head_width=8, norm="batch")
+    batch = CGformerEnsemble(store, replace(CONFIG, network=network), members=1)
+    batch.fit(np.arange(6)[:, None], y[:6]).save(tmp_path)
+    weights = load_file(tmp_path / "weights.safetensors")
+    save_file({n: w for n, w in weights.items() if ".norm.run" not in n}, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="older network"):
+        CGformerEnsemble.load(tmp_path, store)
+
+
 def test_saved_and_loaded_predicts_the_same(fitted, store, tmp_path):
     fitted.save(tmp_path)
     X = np.arange(60)[:, None]
@@ -77,7 +89,7 @@ def test_saved_and_loaded_predicts_the_same(fitted, store, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"model.json", "weights.safetensors"}
     facts = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(facts | {"format": 99}))
-    with pytest.raises(ValueError, match="not a CGformer ensemble of format 1"):
+    with pytest.raises(ValueError, match="not a CGformer ensemble of format 2"):
         CGformerEnsemble.load(tmp_path, store)
     with pytest.raises(FileNotFoundError, match="no model here"):
         CGformerEnsemble.load(tmp_path / "nowhere", store)

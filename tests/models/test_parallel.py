@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -39,3 +42,30 @@ def test_an_exception_arrives():
 
     with pytest.raises(ValueError, match="member 1 failed"):
         side_by_side(fail, range(2))
+
+
+FAULTS = """
+import resource, sys, threading, torch
+from models.parallel import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+def layers():
+    global before
+    for step in range(60):
+        if step == 10:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        parts = [torch.ones(500_000) for _ in range(8)]
+layers = threading.Thread(target=layers)
+layers.start()
+layers.join()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_memory_that_layers_free_and_ask_for_again_is_kept():
+    given_back, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("given back", "kept")
+    )
+    assert kept < given_back / 10
