@@ -91,7 +91,7 @@ def measure(composition: str, index: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--compositions", type=int, default=15)
+    parser.add_argument("--compositions", type=int, default=7)
     parser.add_argument("--orderings", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
