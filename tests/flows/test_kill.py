@@ -138,6 +138,7 @@ def test_a_second_driver_is_refused_with_one_line(tmp_path: Path) -> None:
     ledger = tmp_path / "toy" / "ledger.sqlite"
     while not ledger.exists() and first.poll() is None:
         time.sleep(0.02)
+    first.send_signal(signal.SIGSTOP)  # a second driver takes seconds to start: the first must not end meanwhile
     second = start("run", "toy.toml", cwd=tmp_path)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
