@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional
-from torch_geometric.utils import scatter
+from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import degree
 
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
@@ -38,23 +39,16 @@ class ALIGNNConfig:
     angles: int = 40
 
 
-def line_graph(batch: GraphBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Bonds (2, e) from listener to neighbour, their vectors (e, 3), and which bonds (a,) listen to which (a,)."""
-    t, period = len(batch.numbers), len(batch.lengths)
-    listed = torch.isfinite(batch.lengths).repeat(t // period, 1)
-    centre, place = torch.nonzero(listed, as_tuple=True)
-    other = batch.neighbours[centre, place]
-    degree = listed.sum(dim=1)
-    first = degree.cumsum(0) - degree
-    heard = degree[other]
+def line_graph(edge_index: torch.Tensor, atoms: int) -> torch.Tensor:
+    """Which bonds hear which, (2, a) from the heard one to the one that listens: the bonds (2, e), from neighbour to
+    atom and sorted by atom, as nodes."""
+    other, centre = edge_index
+    count = degree(centre, atoms, torch.long)
+    first = count.cumsum(0) - count
+    heard = count[other]
     listening = torch.arange(len(centre), device=centre.device).repeat_interleave(heard)
     rank = torch.arange(len(listening), device=centre.device) - (heard.cumsum(0) - heard)[listening]
-    return (
-        torch.stack([centre, other]),
-        batch.vectors[centre % period, place],
-        listening,
-        first[other][listening] + rank,
-    )
+    return torch.stack([first[other][listening] + rank, listening])
 
 
 class Expansion(nn.Sequential):
@@ -76,29 +70,36 @@ def dense(inputs: int, width: int) -> tuple[nn.Module, nn.Module, nn.Module]:
     return nn.Linear(inputs, width), nn.LayerNorm(width), nn.SiLU()
 
 
-class EdgeGatedConvolution(nn.Module):
+class EdgeGatedConvolution(MessagePassing):
     """Eq. 1 and 2 of the paper: edges take up both their ends, and nodes what their edges let through.
 
     A layer norm stands for the batch norms, so that a prediction does not depend on its batch.
     """
 
     def __init__(self, width: int):
-        super().__init__()
+        super().__init__(aggr="sum")
         self.here, self.there, self.edge, self.own, self.heard = (nn.Linear(width, width) for _ in range(5))
         self.norm_edges, self.norm_nodes = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(
-        self, nodes: torch.Tensor, edges: torch.Tensor, listening: torch.Tensor, heard: torch.Tensor
+        self, nodes: torch.Tensor, edges: torch.Tensor, edge_index: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Nodes (m, w) and edges (e, w), from node `listening` (e,) to node `heard` (e,), to new ones."""
-        mixed = self.here(nodes).index_select(0, listening) + self.there(nodes).index_select(0, heard)
-        mixed = mixed + self.edge(edges)
-        gate = torch.sigmoid(mixed)
-        let = gate * self.heard(nodes).index_select(0, heard)
-        sums = scatter(torch.cat([let, gate], dim=1), listening, 0, len(nodes), "sum")
+        """Nodes (m, w) and edges (e, w), from node to node (2, e), to new ones."""
+        # edge_updater_types: (here: Tensor, there: Tensor, edges: Tensor)
+        mixed = self.edge_updater(edge_index, here=self.here(nodes), there=self.there(nodes), edges=edges)
+        # propagate_type: (heard: Tensor, gate: Tensor)
+        sums = self.propagate(edge_index, heard=self.heard(nodes), gate=torch.sigmoid(mixed))
         let, gates = sums.chunk(2, dim=1)
         new = nodes + functional.silu(self.norm_nodes(self.own(nodes) + let / (gates + 1e-6)))
         return new, edges + functional.silu(self.norm_edges(mixed))
+
+    def edge_update(self, here_i: torch.Tensor, there_j: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+        """Edges (e, w) before their norm."""
+        return here_i + there_j + self.edge(edges)
+
+    def message(self, heard_j: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+        """What an edge lets through, and how far it is open, (e, 2w)."""
+        return torch.cat([gate * heard_j, gate], dim=1)
 
 
 class ALIGNN(Network):
@@ -121,16 +122,17 @@ class ALIGNN(Network):
 
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
         """Final atom vectors (t, w)."""
-        (centre, other), vectors, listening, heard = line_graph(batch)
+        edges, vectors = batch.edge_index, batch.edge_vectors
+        turns = line_graph(edges, len(batch.numbers))
         lengths = vectors.norm(dim=1)
         units = vectors / lengths[:, None]
-        cosine = -(units.index_select(0, listening) * units.index_select(0, heard)).sum(dim=1)
+        cosine = -(units.index_select(0, turns[0]) * units.index_select(0, turns[1])).sum(dim=1)
         atoms = self.embedding(self.features).index_select(0, batch.numbers)
         bonds, angles = self.distance(lengths), self.angle(cosine)
         for number, layer in enumerate(self.on_bonds):
-            atoms, bonds = layer(atoms, bonds, centre, other)
+            atoms, bonds = layer(atoms, bonds, edges)
             if number < len(self.on_angles):
-                bonds, angles = self.on_angles[number](bonds, angles, listening, heard)
+                bonds, angles = self.on_angles[number](bonds, angles, turns)
         return atoms
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:

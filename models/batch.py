@@ -1,20 +1,55 @@
-"""Crystal graphs laid out one after another in tensors, as the networks read them."""
+"""Crystal graphs as torch-geometric holds and batches them, and laid out in tables as the networks read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import degree, to_dense_batch
 
 from models.crystal import MAX_HOPS, Crystal
 
 
+def graph_data(crystal: Crystal, hops: bool = False, marked: bool = False) -> Data:
+    """A crystal graph of n atoms as any torch-geometric network or loader reads it.
+
+    Pairs are a second list of edges, for attention. Whatever has "index" in its name torch-geometric counts on from
+    graph to graph when it makes a batch.
+
+    Args:
+        hops: with the number of bonds between atoms.
+        marked: pairs and hops of marked atoms alone.
+
+    Returns:
+        z (n,) atomic numbers, 0 for a vacant site; edge_index (2, e) from neighbour to atom, by atom; edge_weight
+        (e,) Å; edge_vector (e, 3) Å, from the atom to its neighbour; pair_index (2, p) centre and other of all pair
+        images within 8 Å; pair_weight (p,) Å; pair_nearest (p,) bool, minimum images; marked (n,) bool; and hops
+        (n or marked * n,) if asked for.
+    """
+    pairs = crystal.pairs_of_marked if marked else slice(None)
+    given = {
+        "z": crystal.numbers.astype(np.int64),
+        "edge_index": crystal.bonds.astype(np.int64),
+        "edge_weight": crystal.lengths,
+        "edge_vector": crystal.vectors,
+        "pair_index": crystal.pairs[:, pairs],
+        "pair_weight": crystal.distances[pairs],
+        "pair_nearest": crystal.nearest[pairs],
+        "marked": crystal.marked,
+    }
+    if hops:
+        given["hops"] = (crystal.hops[crystal.marked] if marked else crystal.hops).reshape(-1)
+    return Data(num_nodes=len(crystal), **{name: torch.from_numpy(values) for name, values in given.items()})
+
+
 @dataclass
-class Bonds:
+class BondKinds:
     """The different bonds of a batch over a shared graph: place in the graph, element here, element there.
 
     A first convolution's message depends on these three alone, so that it is computed once per different bond (some
@@ -31,8 +66,8 @@ class Bonds:
     other: torch.Tensor
     index: torch.Tensor
 
-    def to(self, device: torch.device | str) -> Bonds:
-        return Bonds(*(value.to(device) for value in (self.place, self.centre, self.other, self.index)))
+    def to(self, device: torch.device | str) -> BondKinds:
+        return BondKinds(*(value.to(device) for value in (self.place, self.centre, self.other, self.index)))
 
 
 @dataclass
@@ -76,7 +111,7 @@ class GraphBatch:
         marked: (t,) bool, see `Crystal`.
         fidelity: (b,) index of the fidelity that is asked for.
         complete: whether every atom has k neighbours.
-        bonds: the different bonds, if the graph is shared.
+        kinds: the different bonds, if the graph is shared.
         hops: (b or 1, n, n) or None if not asked for.
         queries: atoms that are asked for, None if all are.
     """
@@ -95,7 +130,7 @@ class GraphBatch:
     fidelity: torch.Tensor
     complete: bool
     shared: bool = False
-    bonds: Bonds | None = None
+    kinds: BondKinds | None = None
     hops: torch.Tensor | None = None
     queries: Queries | None = None
 
@@ -104,69 +139,88 @@ class GraphBatch:
         """Number of atoms of the largest crystal."""
         return int(self.sizes.max())
 
+    @cached_property
+    def _listed(self) -> torch.Tensor:
+        """(t, k) bool, where there is a neighbour."""
+        return torch.isfinite(self.lengths).repeat(len(self.numbers) // len(self.lengths), 1)
+
+    @cached_property
+    def edge_index(self) -> torch.Tensor:
+        """(2, e) from neighbour to atom, by atom, as torch-geometric's layers ask for."""
+        centre, place = torch.nonzero(self._listed, as_tuple=True)
+        return torch.stack([self.neighbours[centre, place], centre])
+
+    @cached_property
+    def edge_vectors(self) -> torch.Tensor:
+        """(e, 3) Å, from the atom to its neighbour."""
+        return self.vectors.repeat(len(self.numbers) // len(self.vectors), 1, 1)[self._listed]
+
+    @cached_property
+    def edge_lengths(self) -> torch.Tensor:
+        """(e,) Å."""
+        return self.lengths.repeat(len(self.numbers) // len(self.lengths), 1)[self._listed]
+
     def to(self, device: torch.device | str) -> GraphBatch:
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         moved: dict[str, Any] = {
             name: value.to(device)
-            for name, value in vars(self).items()
-            if isinstance(value, (torch.Tensor, Bonds, Queries))
+            for name, value in values.items()
+            if isinstance(value, (torch.Tensor, BondKinds, Queries))
         }
         return replace(self, **moved)
 
 
-def collate(
-    crystals: Sequence[Crystal], fidelity: Sequence[int] | None = None, hops: bool = False, marked: bool = False
-) -> GraphBatch:
-    """Lay crystals of any sizes out in one batch.
+def lay_out(graphs: Batch, fidelity: NDArray[np.int64] | None = None, marked: bool = False) -> GraphBatch:
+    """Tables from a torch-geometric batch of what `graph_data` makes.
 
-    With `marked`, ask for the marked atoms alone if every crystal has some.
+    Args:
+        fidelity: (b,) what is asked for.
+        marked: marked atoms alone are asked for; every crystal has some, and its pairs and hops are theirs.
     """
-    sizes = np.array([len(crystal) for crystal in crystals])
-    n, k = sizes.max(), max(crystal.lengths.shape[1] for crystal in crystals)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    total = offsets[-1]
-    neighbours = np.repeat(np.arange(total)[:, None], k, axis=1)
-    lengths = np.full((total, k), np.inf, np.float32)
-    vectors = np.zeros((total, k, 3), np.float32)
-    for crystal, start, end in zip(crystals, offsets[:-1], offsets[1:], strict=True):
-        width = crystal.lengths.shape[1]
-        neighbours[start:end, :width] = crystal.neighbours + start
-        lengths[start:end, :width] = crystal.lengths
-        vectors[start:end, :width] = crystal.vectors
-    asked = [crystal.marked if marked else np.ones(len(crystal), bool) for crystal in crystals]
-    if not all(sites.any() for sites in asked):
-        marked, asked = False, [np.ones(len(crystal), bool) for crystal in crystals]
-    f = max(int(sites.sum()) for sites in asked)
-    pairs = [crystal.pairs_of_marked if marked else np.arange(len(crystal.distances)) for crystal in crystals]
-    pair_index = [
-        (index * f + (np.cumsum(sites) - 1)[crystal.pairs[0, taken]]) * n + crystal.pairs[1, taken]
-        for index, (crystal, sites, taken) in enumerate(zip(crystals, asked, pairs, strict=True))
-    ]
-    steps, queries = None, None
-    if hops:
-        steps = torch.full((len(crystals), f, n), MAX_HOPS, dtype=torch.uint8)
-        for index, (crystal, sites) in enumerate(zip(crystals, asked, strict=True)):
-            steps[index, : sites.sum(), : len(crystal)] = torch.from_numpy(crystal.hops[sites])
+    z, crystal, start = graphs.z, graphs.batch, graphs.ptr
+    t, sizes, (other, centre) = len(z), start.diff(), graphs.edge_index
+    k = max(int(degree(centre, t, torch.long).max()), 1)
+    neighbours, listed = to_dense_batch(other, centre, max_num_nodes=k, batch_size=t)
+    lengths, _ = to_dense_batch(graphs.edge_weight, centre, torch.inf, k, t)
+    vectors, _ = to_dense_batch(graphs.edge_vector, centre, 0.0, k, t)
+    itself = torch.arange(t)
+    slot = itself - start[crystal]
+    queries, asked, row, f = None, sizes, slot, int(sizes.max())
     if marked:
-        place = [index * f + np.arange(sites.sum()) for index, sites in enumerate(asked)]
-        atoms = np.flatnonzero(np.concatenate(asked))
-        queries = Queries(torch.from_numpy(atoms), torch.from_numpy(np.concatenate(place)), f)
+        before = graphs.marked.cumsum(0) - graphs.marked.long()
+        row = before - before[start[:-1]][crystal]  # of a marked atom among those of its crystal
+        atoms = torch.nonzero(graphs.marked)[:, 0]
+        asked = degree(crystal[atoms], len(sizes), torch.long)
+        f = int(asked.max())
+        queries = Queries(atoms, crystal[atoms] * f + row[atoms], f)
+    asking, answering = graphs.pair_index
+    n = int(sizes.max())
     return GraphBatch(
-        numbers=torch.from_numpy(np.concatenate([crystal.numbers for crystal in crystals]).astype(np.int64)),
-        crystal=torch.from_numpy(np.repeat(np.arange(len(crystals)), sizes)),
-        slot=torch.from_numpy(np.arange(total) - np.repeat(offsets[:-1], sizes)),
-        sizes=torch.from_numpy(sizes),
-        neighbours=torch.from_numpy(neighbours),
-        lengths=torch.from_numpy(lengths),
-        vectors=torch.from_numpy(vectors),
-        pair_index=torch.from_numpy(np.concatenate(pair_index)),
-        pair_lengths=torch.from_numpy(np.concatenate([c.distances[p] for c, p in zip(crystals, pairs, strict=True)])),
-        nearest=torch.from_numpy(np.concatenate([c.nearest[p] for c, p in zip(crystals, pairs, strict=True)])),
-        marked=torch.from_numpy(np.concatenate([crystal.marked for crystal in crystals])),
-        fidelity=torch.as_tensor([0] * len(crystals) if fidelity is None else list(fidelity)),
-        complete=bool(np.isfinite(lengths).all()),
-        hops=steps,
+        numbers=z,
+        crystal=crystal,
+        slot=slot,
+        sizes=sizes,
+        neighbours=torch.where(listed, neighbours, itself[:, None]),
+        lengths=lengths,
+        vectors=vectors,
+        pair_index=((crystal * f + row) * n).index_select(0, asking) + slot.index_select(0, answering),
+        pair_lengths=graphs.pair_weight,
+        nearest=graphs.pair_nearest,
+        marked=graphs.marked,
+        fidelity=torch.zeros_like(sizes) if fidelity is None else torch.from_numpy(fidelity),
+        complete=bool(listed.all()),
+        hops=_laid_out_hops(graphs.hops, asked, sizes) if "hops" in graphs else None,
         queries=queries,
     )
+
+
+def _laid_out_hops(hops: torch.Tensor, asked: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
+    """(b, f, n) from those of every crystal in a row."""
+    table = torch.full((len(sizes), int(asked.max()), int(sizes.max())), MAX_HOPS, dtype=torch.uint8)
+    shapes = list(zip(asked.tolist(), sizes.tolist(), strict=True))
+    for place, (shape, part) in enumerate(zip(shapes, hops.split([f * n for f, n in shapes]), strict=True)):
+        table[place, : shape[0], : shape[1]] = part.view(shape)
+    return table
 
 
 def batches(sizes: NDArray[np.int64], max_pairs: int, max_atoms: int | None = None) -> Iterator[NDArray[np.int64]]:

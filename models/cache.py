@@ -18,7 +18,7 @@ from models.crystal import CUTOFF_A, NEIGHBOURS, SHELL_A, Crystal
 from models.parallel import cores
 
 #: Change it when graphs change, so that old files are not read.
-VERSION = 2
+VERSION = 3
 #: Fewer structures than this are built faster than processes start.
 PARALLEL_FROM = 400
 

@@ -13,6 +13,8 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import nn
+from torch_geometric.nn import global_max_pool, global_mean_pool
+from torch_geometric.utils import degree, to_dense_batch
 
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
@@ -25,7 +27,6 @@ from models.layers import (
     Gaussians,
     Norm,
     Spatial,
-    mean_over,
     mean_over_sites,
     sites_to_read,
 )
@@ -173,7 +174,7 @@ class CGformer(Network):
         convolutions = list(self.convolutions)
         mark = self.mark if batch.marked.any() else None
         first = convolutions[0] if convolutions and self.fidelity is None and mark is None else None
-        if batch.bonds is not None and isinstance(first, Convolution):
+        if batch.kinds is not None and isinstance(first, Convolution):
             del convolutions[0]
             nodes = first.of_elements(table, bonds, batch)
         else:
@@ -185,33 +186,29 @@ class CGformer(Network):
         listed = None if batch.complete else torch.isfinite(batch.lengths)
         around = Bonds(batch.neighbours, bonds, listed)
         for convolution in convolutions:
-            nodes = convolution(nodes, around)
+            nodes = convolution(nodes, batch.edge_index, around)
         if self.bias is None:
             return nodes
         if self.degrees is not None:
             nodes = nodes + self._centrality(batch)
         bias, pairs = self.bias(batch, bonds), self.bias.pairs(batch)
         b, n = len(batch.sizes), batch.width
-        place = batch.crystal * n + batch.slot
-        padded = nodes.new_zeros(b * n, nodes.shape[1]).index_copy(0, place, nodes).view(b, n, -1)
+        padded, occupied = to_dense_batch(nodes, batch.crystal, 0.0, n, b)
         asked = batch.queries
         if asked is not None:
             (layer,) = self.layers
-            chosen = nodes.new_zeros(b * asked.width, nodes.shape[1])
-            chosen = chosen.index_copy(0, asked.place, nodes[asked.atoms]).view(b, asked.width, -1)
-            return layer(padded, bias, chosen, pairs).reshape(b * asked.width, -1).index_select(0, asked.place)
+            chosen, read = to_dense_batch(nodes[asked.atoms], batch.crystal[asked.atoms], 0.0, asked.width, b)
+            return layer(padded, bias, chosen, pairs)[read]
         for layer in self.layers:
             padded = layer(padded, bias, pairs=pairs)
-        return padded.reshape(b * n, -1).index_select(0, place)
+        return padded[occupied]
 
     def _centrality(self, batch: GraphBatch) -> torch.Tensor:
         """Sum of the learned vectors of out- and in-degree (Graphormer eq. 5), (t, w)."""
         assert self.degrees is not None
         listed = torch.isfinite(batch.lengths)
         t = len(listed)
-        outward = listed.sum(dim=1)
-        inward = torch.zeros(t, dtype=torch.long, device=outward.device)
-        inward = inward.index_add(0, batch.neighbours[:t][listed], torch.ones_like(batch.neighbours[:t][listed]))
+        outward, inward = listed.sum(dim=1), degree(batch.neighbours[:t][listed], t, torch.long)
         found = self.degrees(outward.clamp(max=MAX_DEGREE))
         found = found + self.degrees(inward.clamp(max=MAX_DEGREE) + MAX_DEGREE + 1)
         return found.repeat(len(batch.numbers) // t, 1)
@@ -225,17 +222,16 @@ class CGformer(Network):
         nodes = self.norm(self.nodes(batch))
         if self.peak is None:
             return mean_over_sites(nodes, batch)
-        read, crystal = sites_to_read(batch), batch.crystal
+        read, crystal, count = sites_to_read(batch), batch.crystal, len(batch.sizes)
         if batch.queries is not None:
             crystal = crystal[batch.queries.atoms]
             read = read[batch.queries.atoms]
-        mean = mean_over(nodes, crystal, read, len(batch.sizes))
+        mean = global_mean_pool(nodes[read], crystal[read], count)
         if not batch.marked.any():
             return mean
         marked = batch.marked if batch.queries is None else read
         above = (nodes - mean.index_select(0, crystal))[marked]
-        place = crystal[marked][:, None].expand_as(above)
-        return mean + torch.zeros_like(mean).scatter_reduce(0, place, above, "amax") @ self.peak
+        return mean + global_max_pool(above, crystal[marked], count) @ self.peak
 
     def forward(self, batch: GraphBatch) -> torch.Tensor:
         """Normalised mean and log-variance, (b, 2); the log-variance is zero without a variance head."""

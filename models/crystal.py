@@ -33,10 +33,10 @@ class Crystal:
 
     Attributes:
         numbers: (n,) uint8 atomic numbers; 0 is a vacant site.
-        neighbours: (n, k) int32 index of each neighbour, by distance; where an atom has fewer than k, its
-            own.
-        lengths: (n, k) float32 distance in Å, infinite where there is no neighbour.
-        vectors: (n, k, 3) float32 from the atom to each neighbour in Å, zero where there is none.
+        bonds: (2, e) int32 neighbour and atom, by atom and then by distance: the neighbour is what the atom hears,
+            torch-geometric's order of source and target.
+        lengths: (e,) float32 distance in Å.
+        vectors: (e, 3) float32 from the atom to its neighbour in Å.
         pairs: (2, p) int32 centre and other atom of every pair image within the cutoff, self included.
         distances: (p,) float32 distance in Å of every pair image.
         nearest: (p,) bool, True for the minimum image of each pair.
@@ -45,7 +45,7 @@ class Crystal:
     """
 
     numbers: NDArray[np.uint8]
-    neighbours: NDArray[np.int32]
+    bonds: NDArray[np.int32]
     lengths: NDArray[np.float32]
     vectors: NDArray[np.float32]
     pairs: NDArray[np.int32]
@@ -60,9 +60,8 @@ class Crystal:
     def hops(self) -> NDArray[np.uint8]:
         """(n, n) number of bonds on the shortest path, at most `MAX_HOPS`; bonds count in both directions."""
         n = len(self)
-        centre, slot = np.nonzero(np.isfinite(self.lengths))
-        bonds = csr_matrix((np.ones(len(centre)), (centre, self.neighbours[centre, slot])), shape=(n, n))
-        steps = shortest_path(bonds, directed=False, unweighted=True)
+        bonded = csr_matrix((np.ones(self.bonds.shape[1]), tuple(self.bonds)), shape=(n, n))
+        steps = shortest_path(bonded, directed=False, unweighted=True)
         return np.minimum(steps, MAX_HOPS).astype(np.uint8)
 
     @cached_property
@@ -91,18 +90,9 @@ class Crystal:
         marked = marked_sites(atoms, name)
         centre, other, distance, vector = pair_images(atoms, CUTOFF_A)
         rank = np.arange(len(centre)) - np.searchsorted(centre, np.arange(n))[centre]
-        counts = np.bincount(centre, minlength=n)
         last = np.full(n, np.inf)
         last[centre[rank == neighbours - 1]] = distance[rank == neighbours - 1]
         keep = distance <= last[centre] + SHELL_A if whole_shells else rank < neighbours
-        width = max(int(np.bincount(centre[keep], minlength=n).max()), 1) if counts.any() else 1
-        table = np.repeat(np.arange(n, dtype=np.int32)[:, None], width, axis=1)
-        lengths = np.full((n, width), np.inf, np.float32)
-        table[centre[keep], rank[keep]] = other[keep]
-        lengths[centre[keep], rank[keep]] = distance[keep]
-        vectors = np.zeros((n, width, 3), np.float32)
-        vectors[centre[keep], rank[keep]] = vector[keep]
-
         itself = np.arange(n)
         pairs = np.concatenate([np.stack([itself, itself]), np.stack([centre, other])], axis=1)
         # Pairs are sorted by distance within a centre, and so the first of each is its minimum image.
@@ -111,9 +101,9 @@ class Crystal:
         nearest[first] = True
         return cls(
             numbers=atoms.numbers.astype(np.uint8),
-            neighbours=table,
-            lengths=lengths,
-            vectors=vectors,
+            bonds=np.stack([other[keep], centre[keep]]).astype(np.int32),
+            lengths=distance[keep].astype(np.float32),
+            vectors=vector[keep].astype(np.float32),
             pairs=pairs.astype(np.int32),
             distances=np.concatenate([np.zeros(n), distance]).astype(np.float32),
             nearest=nearest,

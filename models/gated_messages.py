@@ -37,6 +37,12 @@ class Bonds:
     expanded: torch.Tensor
     listed: torch.Tensor | None
 
+    @cached_property
+    def along_edges(self) -> torch.Tensor:
+        """Expansions (edges, e) of the listed bonds of all crystals, by atom, as `GraphBatch.edge_index` has them."""
+        expanded = self.expanded.flatten(0, 1) if self.listed is None else self.expanded[self.listed]
+        return expanded.repeat(self.rows, 1)
+
     @property
     def rows(self) -> int:
         """How many crystals share the graph; 1 where all have their own."""

@@ -9,6 +9,9 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn import functional
+from torch_geometric import EdgeIndex
+from torch_geometric.nn import MessagePassing, global_mean_pool
+from torch_geometric.utils import scatter
 
 from models.batch import GraphBatch
 from models.crystal import CUTOFF_A, MAX_HOPS
@@ -23,23 +26,15 @@ Norm = Literal["batch", "layer"]
 EXPANSION_NORM = math.sqrt(math.pi / 2)
 
 
-def mean_over(nodes: torch.Tensor, crystal: torch.Tensor, chosen: torch.Tensor, count: int) -> torch.Tensor:
-    """Mean of node vectors (m, w) of crystals (m,) over those chosen (m,), (count, w); zeros if there are none."""
-    weight = chosen.to(nodes.dtype)
-    pooled = nodes.new_zeros(count, nodes.shape[1]).index_add(0, crystal, nodes * weight[:, None])
-    taken = nodes.new_zeros(count).index_add(0, crystal, weight)
-    return pooled / taken.clamp(min=1.0)[:, None]
-
-
 def mean_over_sites(nodes: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
     """Mean of node vectors (t, w) over the occupied sites of every crystal, (b, w); zeros if there are none."""
-    return mean_over(nodes, batch.crystal, batch.numbers > 0, len(batch.sizes))
+    occupied = batch.numbers > 0
+    return global_mean_pool(nodes[occupied], batch.crystal[occupied], len(batch.sizes))
 
 
 def sites_to_read(batch: GraphBatch) -> torch.Tensor:
     """(t,) bool: the marked sites; where a crystal has none, its occupied ones."""
-    marks = torch.zeros(len(batch.sizes), dtype=torch.long, device=batch.marked.device)
-    marks = marks.index_add(0, batch.crystal, batch.marked.long())
+    marks = scatter(batch.marked.long(), batch.crystal, dim_size=len(batch.sizes), reduce="sum")
     return torch.where(marks.index_select(0, batch.crystal) > 0, batch.marked, batch.numbers > 0)
 
 
@@ -86,16 +81,20 @@ class BatchNorm(nn.BatchNorm1d):
         )
 
 
-class Convolution(nn.Module):
+class Convolution(MessagePassing):
     """CGCNN's gated convolution (Xie & Grossman 2018, eq. 5), v_i <- v_i + sum_j gate(z_ij) * core(z_ij).
 
     The linear map on z_ij = [v_i, v_j, bond] is split: the node parts are computed once per atom and not
     once per bond, the bond part once per bond and, where crystals share a graph, once for all of them. Of
     CGCNN's two batch norms the one on the sums is kept, or replaced by a layer norm.
+
+    `message` is the formula; what runs is `message_and_aggregate`, their sums by `GatedMessages`.
     """
 
+    SUPPORTS_FUSED_EDGE_INDEX = True
+
     def __init__(self, width: int, bond_width: int, norm: Norm = "batch", neighbours: int = 12):
-        super().__init__()
+        super().__init__(aggr="sum")
         self.centre = nn.Linear(width, 2 * width)
         self.other = nn.Linear(width, 2 * width, bias=False)
         self.bond = nn.Linear(bond_width, 2 * width, bias=False)
@@ -111,29 +110,51 @@ class Convolution(nn.Module):
             nn.init.normal_(linear.weight, std=1.0 / math.sqrt(3 * length))
         nn.init.normal_(self.bond.weight, std=1.0 / math.sqrt(3 * EXPANSION_NORM))
 
-    def of_elements(self, table: torch.Tensor, bonds: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
+    def of_elements(self, table: torch.Tensor, expanded: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
         """The same as `forward` where nodes are still rows (104, w) of an element table and the graph is shared.
 
         Every different bond's message is computed once.
         """
-        different = batch.bonds
-        assert different is not None
-        geometry = functional.linear(bonds, self.bond.weight[:, : bonds.shape[-1]]).flatten(0, 1)
-        mixed = geometry.index_select(0, different.place)
-        mixed = mixed + self.centre(table).index_select(0, different.centre)
-        mixed = mixed + self.other(table).index_select(0, different.other)
-        gate, core = mixed.chunk(2, dim=-1)
-        messages = torch.sigmoid(gate) * functional.silu(core)
+        kinds = batch.kinds
+        assert kinds is not None
+        geometry = self._of_bonds(expanded).flatten(0, 1)
+        mixed = geometry.index_select(0, kinds.place)
+        mixed = mixed + self.centre(table).index_select(0, kinds.centre)
+        mixed = mixed + self.other(table).index_select(0, kinds.other)
+        messages = self._gated(mixed)
         if not batch.complete:
-            messages = messages * torch.isfinite(batch.lengths).view(-1, 1).index_select(0, different.place)
-        summed = functional.embedding_bag(different.index, messages, mode="sum")
+            messages = messages * torch.isfinite(batch.lengths).view(-1, 1).index_select(0, kinds.place)
+        summed = functional.embedding_bag(kinds.index, messages, mode="sum")
         return table.index_select(0, batch.numbers) + self.norm(summed * self.scale)
 
-    def forward(self, nodes: torch.Tensor, bonds: Bonds) -> torch.Tensor:
-        """Nodes (t, w) to new nodes (t, w)."""
+    def forward(self, nodes: torch.Tensor, edge_index: torch.Tensor, bonds: Bonds) -> torch.Tensor:
+        """Nodes (t, w) and edges (2, e), by atom, to new nodes (t, w)."""
+        # torch-geometric takes the sum in one piece where it knows that edges are sorted.
+        edges = (
+            EdgeIndex(edge_index, sparse_size=(len(nodes), len(nodes)), sort_order="col") if self.fuse else edge_index
+        )
+        summed = self.propagate(edges, here=self.centre(nodes), there=self.other(nodes), bonds=bonds)
+        return nodes + self.norm(summed * self.scale)
+
+    def message(self, here_i: torch.Tensor, there_j: torch.Tensor, bonds: Bonds) -> torch.Tensor:
+        """Messages (edges, w)."""
+        return self._gated(here_i + there_j + self._of_bonds(bonds.along_edges))
+
+    def message_and_aggregate(
+        self, edge_index: EdgeIndex, here: torch.Tensor, there: torch.Tensor, bonds: Bonds
+    ) -> torch.Tensor:
+        """Their sums (t, w)."""
         weight = self.bond.weight[:, : bonds.expanded.shape[-1]]
-        messages = GatedMessages.apply(self.centre(nodes), self.other(nodes), weight, bonds, True)
-        return nodes + self.norm(messages * self.scale)
+        return GatedMessages.apply(here, there, weight, bonds, True)
+
+    def _of_bonds(self, expanded: torch.Tensor) -> torch.Tensor:
+        """A bond's part of a message, (..., 2w). Far centres of the expansion may have been left out."""
+        return functional.linear(expanded, self.bond.weight[:, : expanded.shape[-1]])
+
+    @staticmethod
+    def _gated(mixed: torch.Tensor) -> torch.Tensor:
+        gate, core = mixed.chunk(2, dim=-1)
+        return torch.sigmoid(gate) * functional.silu(core)
 
 
 class AttentionBias(nn.Module):

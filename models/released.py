@@ -18,6 +18,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torch_geometric.utils import degree, to_dense_batch
 
 from models.batch import GraphBatch
 from models.cgcnn import CGCNN, CGCNNConfig
@@ -117,21 +118,17 @@ class ReleasedCGformer(CGCNN):
     def nodes(self, batch: GraphBatch) -> torch.Tensor:
         """Final node vectors (t, w)."""
         nodes = super().nodes(batch)
-        listed = torch.isfinite(batch.lengths).repeat(len(nodes) // len(batch.lengths), 1)
-        targets = batch.neighbours.reshape(-1) if batch.complete else batch.neighbours[listed]
-        nodes = nodes + self.centrality_encoding(listed.sum(dim=1), torch.bincount(targets, minlength=len(nodes)))
-        b, n = len(batch.sizes), batch.width
-        place = batch.crystal * n + batch.slot
-        pairs = (place[:, None] * n + batch.slot[batch.neighbours])[listed]
-        mask = nodes.new_full((b * n * n,), FORBIDDEN).index_fill_(0, pairs, 0.0)
-        mask = mask.view(b, 1, n, n)
-        if int(batch.sizes.min()) < n:
-            padding = torch.arange(n, device=mask.device) >= batch.sizes[:, None]
-            mask = mask.masked_fill(padding[:, None, None, :], -torch.inf)
-        padded = nodes.new_zeros(b * n, nodes.shape[1]).index_copy(0, place, nodes).view(b, n, -1)
+        (other, centre), b, n = batch.edge_index, len(batch.sizes), batch.width
+        outward, inward = (degree(ends, len(nodes), torch.long) for ends in (centre, other))
+        nodes = nodes + self.centrality_encoding(outward, inward)
+        pairs = (batch.crystal * n + batch.slot)[centre] * n + batch.slot[other]
+        mask = nodes.new_full((b * n * n,), FORBIDDEN).index_fill_(0, pairs, 0.0).view(b, 1, n, n)
+        padded, occupied = to_dense_batch(nodes, batch.crystal, 0.0, n, b)
+        if not occupied.all():
+            mask = mask.masked_fill(~occupied[:, None, None, :], -torch.inf)
         for layer in self.graphormer_encoder.layers:
             padded = layer(padded, mask)
-        return padded.reshape(b * n, -1).index_select(0, place)
+        return padded[occupied]
 
 
 class ReleasedModel:

@@ -44,9 +44,7 @@ class SchNet(Network):
 
     def embed(self, batch: GraphBatch) -> torch.Tensor:
         """Mean over occupied sites, (b, w)."""
-        lengths = batch.lengths.repeat(len(batch.numbers) // len(batch.lengths), 1)
-        centre, slot = torch.nonzero(torch.isfinite(lengths), as_tuple=True)
-        edges, distances = torch.stack([batch.neighbours[centre, slot], centre]), lengths[centre, slot]
+        distances, edges = batch.edge_lengths, batch.edge_index
         expanded = self.expansion(distances)
         nodes = self.embedding(batch.numbers)
         for interaction in self.interactions:

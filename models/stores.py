@@ -7,6 +7,7 @@ sits on the sites, not in where the sites are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,8 +16,9 @@ import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
+from torch_geometric.data import Batch, Data
 
-from models.batch import Bonds, GraphBatch, collate
+from models.batch import BondKinds, GraphBatch, graph_data, lay_out
 from models.crystal import Crystal
 from models.features import check_numbers
 
@@ -25,6 +27,10 @@ class Store(Protocol):
     """Rows that a graph network can read."""
 
     def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Data:
+        """One row as any torch-geometric network or loader reads it, see `models.batch.graph_data`; a copy."""
+        ...
 
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number of atoms of each row."""
@@ -74,9 +80,20 @@ class GraphStore(_NotCloned):
 
         titles = [f"structure {i}" for i in range(len(structures))] if names is None else list(names)
         self.crystals = build_graphs(structures, titles, whole_shells, cache, processes)
+        self._graphs: dict[tuple[int, bool, bool], Data] = {}
 
     def __len__(self) -> int:
         return len(self.crystals)
+
+    def __getitem__(self, row: int) -> Data:
+        return graph_data(self.crystals[row]).clone()
+
+    def _graph(self, row: int, hops: bool, marked: bool) -> Data:
+        """Made once: an epoch asks for every row."""
+        key = (row, hops, marked)
+        if key not in self._graphs:
+            self._graphs[key] = graph_data(self.crystals[row], hops, marked)
+        return self._graphs[key]
 
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.array([len(self.crystals[row]) for row in rows])
@@ -88,14 +105,15 @@ class GraphStore(_NotCloned):
         hops: bool = False,
         marked: bool = False,
     ) -> GraphBatch:
-        kinds = None if fidelity is None else fidelity.tolist()
-        return collate([self.crystals[row] for row in rows], kinds, hops, marked)
+        asked = marked and all(self.crystals[row].marked.any() for row in rows)
+        graphs = Batch.from_data_list([self._graph(row, hops, asked) for row in rows.tolist()])
+        return lay_out(graphs, fidelity, asked)
 
 
 class BondVocabulary:
     """Numbers every (place in the host's graph, element here, element there) that occurs in any row."""
 
-    def __init__(self, neighbours: NDArray[np.int32], numbers: NDArray[np.uint8]):
+    def __init__(self, neighbours: NDArray[np.int64], numbers: NDArray[np.uint8]):
         """
         Args:
             neighbours: (n, k) of the host's graph.
@@ -117,7 +135,7 @@ class BondVocabulary:
         self.centre = np.concatenate([np.repeat(here, len(there)) for here, there in flat])
         self.other = np.concatenate([np.tile(there, len(here)) for here, there in flat])
 
-    def bonds(self, numbers: NDArray[np.uint8]) -> Bonds:
+    def kinds(self, numbers: NDArray[np.uint8]) -> BondKinds:
         """Different bonds of some rows (b, n)."""
         rank = self.rank[np.arange(numbers.shape[1]), numbers]
         code = self.base + rank[:, :, None] * self.width + rank[:, self.neighbours]
@@ -126,7 +144,7 @@ class BondVocabulary:
         renumbered = np.cumsum(used) - 1
         found = (self.place[used], self.centre[used], self.other[used], renumbered[code])
         place, centre, other, index = (torch.from_numpy(values.astype(np.int64)) for values in found)
-        return Bonds(place, centre, other, index.reshape(-1, self.neighbours.shape[1]))
+        return BondKinds(place, centre, other, index.reshape(-1, self.neighbours.shape[1]))
 
 
 class HostGraphs(_NotCloned):
@@ -152,16 +170,19 @@ class HostGraphs(_NotCloned):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def __getitem__(self, row: int) -> Data:
+        return graph_data(replace(self.crystal, numbers=self.numbers[row])).clone()
+
     def sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.full(len(rows), len(self.crystal))
 
     @cached_property
     def _geometry(self) -> GraphBatch:
-        return collate([self.crystal], hops=True)
+        return lay_out(Batch.from_data_list([graph_data(self.crystal, hops=True)]))
 
     @cached_property
     def _vocabulary(self) -> BondVocabulary:
-        return BondVocabulary(self.crystal.neighbours, self.numbers)
+        return BondVocabulary(self._geometry.neighbours.numpy(), self.numbers)
 
     def batch(
         self,
@@ -188,6 +209,6 @@ class HostGraphs(_NotCloned):
             fidelity=torch.zeros(b, dtype=torch.long) if fidelity is None else torch.from_numpy(fidelity),
             complete=one.complete,
             shared=True,
-            bonds=self._vocabulary.bonds(self.numbers[rows]),
+            kinds=self._vocabulary.kinds(self.numbers[rows]),
             hops=one.hops if hops else None,
         )

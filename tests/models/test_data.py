@@ -115,7 +115,7 @@ def test_graphs_are_kept_by_content(tmp_path, structures, monkeypatch):
     monkeypatch.setattr(Crystal, "from_atoms", lambda *a, **k: pytest.fail("built again"))
     again = build_graphs(structures, ["a", "b", "c"], cache=tmp_path)
     for one, other in zip(first, again, strict=True):
-        for name in ("numbers", "neighbours", "lengths", "pairs", "distances", "nearest"):
+        for name in ("numbers", "bonds", "lengths", "vectors", "pairs", "distances", "nearest"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     moved = structures[0].copy()
     moved.positions[0, 0] += 1e-6
