@@ -27,11 +27,12 @@ from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
 from models.metrics import evaluate
 from models.plots import parity
+from models.prediction import Network, predict
 from models.released import ReleasedCGformer
 from models.schnet import SchNet
 from models.stores import GraphStore
 from models.surrogates import CompositionForest, composition_features
-from models.training import Network, TrainConfig, Trainer, predict
+from models.training import TrainConfig, Trainer
 
 #: (file, target, unit, epochs, batch size): the same budget for every network
 DATA: dict[str, tuple[str, str, str, int, int]] = {

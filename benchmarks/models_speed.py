@@ -5,7 +5,7 @@
     python benchmarks/models_speed.py graphs    graph building against a loop over get_all_neighbors
     python benchmarks/models_speed.py space     148,995 compositions to mean and sigma
     python benchmarks/models_speed.py members   an ensemble's members on threads, one after another, and stacked
-    python benchmarks/models_speed.py geometric batching, convolution and dense attention against torch-geometric's
+    python benchmarks/models_speed.py geometric our fused convolutions against torch-geometric's message passing
 
 Times are CPU seconds of this process where other work may share the machine, and wall seconds where said.
 """
@@ -290,64 +290,40 @@ def members(args: argparse.Namespace) -> None:
 
 
 def geometric(args: argparse.Namespace) -> None:
-    """Laying out a batch and a CGCNN convolution, forward and back, by torch-geometric's own parts and by ours."""
-    from torch_geometric.data import Batch, Data
+    """A convolution, forward and back, with every message written out and with our kernel in its place."""
     from torch_geometric.nn import CGConv
-    from torch_geometric.utils import to_dense_batch
 
     from models.cgcnn import BatchNormConvolution
     from models.gated_messages import Bonds
-    from models.layers import Gaussians
+    from models.layers import Convolution, Gaussians
 
     torch.set_num_threads(1)
-    rows, width = np.arange(args.crystals), 64
-    store = GraphStore(nasicon(args.crystals), whole_shells=False)
-    basis = Gaussians()
-
-    def data_of(row: int) -> Data:
-        crystal = store.crystals[row]
-        n, k = crystal.neighbours.shape
-        edges = np.stack([crystal.neighbours.reshape(-1), np.repeat(np.arange(n), k)]).astype(np.int64)
-        return Data(
-            numbers=torch.from_numpy(crystal.numbers.astype(np.int64)),
-            edge_index=torch.from_numpy(edges),
-            lengths=torch.from_numpy(crystal.lengths.reshape(-1)),
-            num_nodes=n,
-        )
-
-    listed = [data_of(row) for row in rows]
-    together, batch = Batch.from_data_list(listed), store.batch(rows)
+    width, basis = 64, Gaussians()
+    batch = GraphStore(nasicon(args.crystals), whole_shells=False).batch(np.arange(args.crystals))
     nodes = torch.randn(len(batch.numbers), width)
     # A network computes the expansion once for all of its convolutions.
-    bonds = Bonds(batch.neighbours, basis(batch.lengths, reach=True), None)
-    edge_features = basis(together.lengths, reach=True)
-    ours = BatchNormConvolution(width, len(basis))
-    theirs = CGConv(width, edge_features.shape[1], batch_norm=True)
+    bonds, edges = Bonds(batch.neighbours, basis(batch.lengths, reach=True), None), batch.edge_index
+    cgcnn, plain, fused = BatchNormConvolution(width, len(basis)), *(Convolution(width, len(basis)) for _ in range(2))
+    theirs = CGConv(width, bonds.along_edges.shape[1], batch_norm=True)
     with torch.no_grad():
         # CGConv has [centre, other, bond] in this order too, and one batch norm, on the sums.
-        full = ours.fc_full.weight[:, : 2 * width + edge_features.shape[1]]
+        full = cgcnn.fc_full.weight[:, : 2 * width + bonds.along_edges.shape[1]]
         theirs.lin_f.weight.copy_(full[:width])
         theirs.lin_s.weight.copy_(full[width:])
+    plain.load_state_dict(fused.state_dict())
+    plain.fuse = False
 
     def step(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         function(nodes.clone().requires_grad_()).square().mean().backward()
 
     ways = {
-        "batch of graphs": (
-            lambda: Batch.from_data_list(listed),
-            lambda: store.batch(rows),
+        "CGCNN's: CGConv (one of its two norms), ours": (
+            lambda: step(lambda seen: theirs(seen, edges, bonds.along_edges)),
+            lambda: step(lambda seen: cgcnn(seen, bonds)),
         ),
-        "convolution, forward and back": (
-            lambda: step(lambda seen: theirs(seen, together.edge_index, edge_features)),
-            lambda: step(lambda seen: ours(seen, bonds)),
-        ),
-        "padding to (b, n, w)": (
-            lambda: to_dense_batch(nodes, together.batch),
-            lambda: (
-                nodes.new_zeros(len(rows) * batch.width, width)
-                .index_copy(0, batch.crystal * batch.width + batch.slot, nodes)
-                .view(len(rows), batch.width, width)
-            ),
+        "CGformer's: message and aggregate, fused": (
+            lambda: step(lambda seen: plain(seen, edges, bonds)),
+            lambda: step(lambda seen: fused(seen, edges, bonds)),
         ),
     }
     print(f"{args.crystals} crystals of 80 atoms, CPU ms: torch-geometric, ours, ratio (smallest and largest)")

@@ -18,7 +18,7 @@ from torch_geometric.utils import degree
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
 from models.layers import mean_over_sites
-from models.training import Network
+from models.prediction import Network
 
 
 @dataclass(frozen=True)

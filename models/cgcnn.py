@@ -15,7 +15,7 @@ from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
 from models.gated_messages import Bonds, GatedMessages, Moments
 from models.layers import Gaussians, mean_over_sites
-from models.training import Network
+from models.prediction import Network
 
 
 @dataclass(frozen=True)

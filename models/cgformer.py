@@ -30,8 +30,8 @@ from models.layers import (
     mean_over_sites,
     sites_to_read,
 )
+from models.prediction import Network
 from models.stores import HostGraphs, Store
-from models.training import Network
 
 MAX_DEGREE = 24
 

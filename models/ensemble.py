@@ -24,20 +24,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from models.cgformer import CGformer, CGformerConfig
 from models.parallel import Tell, side_by_side
+from models.prediction import Network, Normaliser, embed, predict, predict_members
 from models.released import ReleasedCGformer, ReleasedConfig, load_released
 from models.stores import Store
-from models.training import (
-    History,
-    Network,
-    Normaliser,
-    OnEpoch,
-    TrainConfig,
-    Trainer,
-    check_targets,
-    embed,
-    predict,
-    predict_members,
-)
+from models.training import History, OnEpoch, TrainConfig, Trainer, check_targets
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

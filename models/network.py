@@ -15,9 +15,10 @@ from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
 from models.ensemble import split_rows
 from models.parallel import one_thread
+from models.prediction import Network, embed, predict
 from models.released import ReleasedCGformer
 from models.stores import Store
-from models.training import Network, OnEpoch, TrainConfig, Trainer, check_targets, embed, predict
+from models.training import OnEpoch, TrainConfig, Trainer, check_targets
 
 Floats = NDArray[np.float64]
 

@@ -22,8 +22,8 @@ from torch_geometric.utils import degree, to_dense_batch
 
 from models.batch import GraphBatch
 from models.cgcnn import CGCNN, CGCNNConfig
+from models.prediction import Normaliser, predict
 from models.stores import GraphStore
-from models.training import Normaliser, predict
 
 #: What the released code puts in place of the scores of atoms that are no neighbours.
 FORBIDDEN = -1e6

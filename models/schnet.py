@@ -12,7 +12,7 @@ from models.batch import GraphBatch
 from models.crystal import CUTOFF_A
 from models.features import MAX_NUMBER
 from models.layers import mean_over_sites
-from models.training import Network
+from models.prediction import Network
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from sklearn.base import clone
 
 from models.cgformer import CGformerConfig
 from models.ensemble import CGformerEnsemble, EnsembleConfig, split_rows
+from models.prediction import PREDICTED_ATOMS, predict
 from models.stores import HostGraphs
-from models.training import PREDICTED_ATOMS, TrainConfig, predict
+from models.training import TrainConfig
 
 CONFIG = EnsembleConfig(
     network=CGformerConfig(width=8, heads=2, head_width=8),

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from models.cgformer import CGformer, CGformerConfig
+from models.prediction import Normaliser, predict
 from models.stores import HostGraphs
-from models.training import Normaliser, TrainConfig, Trainer, predict
+from models.training import TrainConfig, Trainer
 
 SMALL = CGformerConfig(width=8, heads=2, head_width=8, dropout=0.1)
 QUICK = TrainConfig(epochs=12, min_steps=0, batch_size=8)
