@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Optional
 
 import typer
@@ -56,9 +58,16 @@ CampaignName = Annotated[
 ]
 
 
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    """End through all that is open: servers that were started, locks, workers."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
-    """Entry point: exit code 0, 2 for what a person can put right, 1 for a fault of ours, 130 for Ctrl-C."""
+    """Entry point: exit code 0, 2 for what a person can put right, 1 for a fault of ours, 130 for Ctrl-C, 143 for
+    SIGTERM where no campaign was paused by it."""
     quiet_prefect()
+    signal.signal(signal.SIGTERM, _unwind)
     sys.path.append(str(Path.cwd()))  # a calculator of one's own, module:object, may lie here
     with exit_codes():
         app()

@@ -210,16 +210,23 @@ def _launch(folder: Path, port: int, host: str) -> Server | None:
             stderr=output,
             start_new_session=True,  # Ctrl-C in the campaign's terminal is not for the server
         )
-    server = Server(process.pid, port, host)
+    try:
+        return _listening(process, Server(process.pid, port, host), log)
+    except BaseException:  # Ctrl-C and SIGTERM too: nobody knows of this server yet
+        _stop(Server(process.pid, port, host))
+        raise
+
+
+def _listening(process: subprocess.Popen[bytes], server: Server, log: Path) -> Server | None:
+    """The server as soon as it answers; None if another program has its port."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while not server.healthy():
         ended = process.poll() is not None
-        if (ended or answers(server.api_url)) and not server.listens() and _taken(host, port):
+        if (ended or answers(server.api_url)) and not server.listens() and _taken(server.host, server.port):
             _end(process)
             return None
         if ended or time.monotonic() > deadline:
-            _end(process)
-            raise ServerError(f"the Prefect server did not start on {host}:{port}; its log: {log}")
+            raise ServerError(f"the Prefect server did not start on {server.host}:{server.port}; its log: {log}")
         time.sleep(0.2)
     return server
 

@@ -1,19 +1,26 @@
-"""Two people, or two homes of one person, start their Prefect servers at the same moment."""
+"""Starting Prefect servers: by two people or two homes of one person at the same moment, or ended meanwhile."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows import server as servers
 from flows.server import LOOPBACK, Server, ServerError, answers
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def free() -> int:
@@ -92,3 +99,22 @@ def test_a_port_that_a_person_named_is_not_changed_for_another(folders: list[Pat
         for server in found:
             if isinstance(server, Server):
                 servers._stop(server)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_ended_while_its_server_starts_takes_it_along(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "IONLOOP_HOME": str(tmp_path)}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "ui", "--port", str(free())]
+    ui = psutil.Popen(command, cwd=tmp_path, env=environment)
+    while not (started := ui.children(recursive=True)):
+        assert ui.poll() is None
+        time.sleep(0.01)
+    time.sleep(1)  # the server needs several; its parent has taken note of it by now
+    assert not (tmp_path / "server.json").exists()
+    ui.send_signal(number)
+    assert ui.wait(60) == code
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive
