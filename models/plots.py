@@ -71,6 +71,7 @@ def parity(
     right.hist(np.clip(baseline, -reach, reach), bins, color=REFERENCE, alpha=0.5, label="mean predictor")
     right.hist(np.clip(residual, -reach, reach), bins, color=MODEL, alpha=0.7, label="model")
     right.set(xlabel=f"prediction - label ({unit})", ylabel="labels")
+    right.set_ylim(top=1.25 * right.get_ylim()[1])  # room for the legend above the highest bar
     right.legend(frameon=False, fontsize=9)
     for axes in (left, right):
         tidy(axes)
