@@ -16,6 +16,7 @@ from torch import nn
 from torch_geometric.nn import global_max_pool, global_mean_pool
 from torch_geometric.utils import degree, to_dense_batch
 
+from models.angles import Angles
 from models.batch import GraphBatch
 from models.features import FEATURES, feature_table
 from models.gated_messages import Bonds
@@ -46,6 +47,8 @@ class CGformerConfig:
         norm: of the sums of messages and of the nodes that are pooled: ``batch`` learns how the elements of one host
             are arranged and ``layer`` does not; on crystals of many kinds ``layer`` is better (docs/models.md). See
             `for_store`.
+        angles: channels of the density of an atom's neighbours, from which it learns its bond angles after the
+            convolutions, see `models.angles.Angles`; 0 sees distances alone.
         layers: attention layers; 0 leaves a CGCNN.
         heads: attention heads; must divide `width`.
         spatial: spatial encoding, see `models.layers.AttentionBias`.
@@ -62,6 +65,7 @@ class CGformerConfig:
     width: int = 64
     convolutions: int = 1
     norm: Norm = "layer"
+    angles: int = 0
     layers: int = 1
     heads: int = 4
     spatial: Spatial = "rbf"
@@ -74,10 +78,10 @@ class CGformerConfig:
     variance: bool = False
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.convolutions < 0 or self.layers < 0 or self.fidelities < 1:
+        if self.width < 1 or self.fidelities < 1 or min(self.convolutions, self.angles, self.layers) < 0:
             raise ValueError(
-                "width and fidelities must be at least 1, convolutions and layers at least 0; "
-                f"got {self.width}, {self.fidelities}, {self.convolutions}, {self.layers}"
+                "width and fidelities must be at least 1, convolutions, angles and layers at least 0; "
+                f"got {self.width}, {self.fidelities}, {self.convolutions}, {self.angles}, {self.layers}"
             )
         if self.norm not in ("layer", "batch"):
             raise ValueError(f"norm must be batch or layer, got {self.norm!r}")
@@ -127,6 +131,7 @@ class CGformer(Network):
         self.convolutions = nn.ModuleList(
             [Convolution(config.width, len(self.basis), config.norm) for _ in range(config.convolutions)]
         )
+        self.angles = Angles(config.width, config.angles, config.dropout) if config.angles else None
         attention = config.layers > 0
         self.degrees = nn.Embedding(2 * (MAX_DEGREE + 1), config.width) if attention and config.centrality else None
         self.bias = AttentionBias(config.heads, config.spatial, config.edges, len(self.basis)) if attention else None
@@ -187,6 +192,8 @@ class CGformer(Network):
         around = Bonds(batch.neighbours, bonds, listed)
         for convolution in convolutions:
             nodes = convolution(nodes, batch.edge_index, around)
+        if self.angles is not None:
+            nodes = self.angles(nodes, batch)
         if self.bias is None:
             return nodes
         if self.degrees is not None:

@@ -48,6 +48,8 @@ class TrainConfig:
             "convolutions").
         robust: normalise targets by median and interquartile range instead of mean and deviation, for targets with a
             heavy tail (barriers): the loss is quadratic near the bulk of the labels and linear far from it.
+        bend: error, in deviations of the targets, up to which the loss is quadratic, linear beyond. The smaller,
+            the nearer to what a mean absolute error asks for; see `loss_of`.
         max_pairs: atoms squared that go through the network at once; larger batches are split, the
             gradient is the same. Bounds memory.
     """
@@ -62,10 +64,11 @@ class TrainConfig:
     pretrained_rate: float = 0.5
     frozen: tuple[str, ...] = ()
     robust: bool = False
+    bend: float = 0.5
     max_pairs: int = MAX_PAIRS
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip", "max_pairs"):
+        for name in ("epochs", "batch_size", "learning_rate", "clip", "bend", "max_pairs"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.patience < 0 or self.min_steps < 0:
@@ -227,7 +230,8 @@ class Trainer:
             taken = chosen[part]
             fidelity = None if self.fidelity is None else self.fidelity[taken]
             batch = batch_for(self.network, self.store, self.rows[taken], fidelity).to(device)
-            loss = loss_of(self.network(batch), self.target[taken].to(device), self.network.predicts_variance)
+            output, target = self.network(batch), self.target[taken].to(device)
+            loss = loss_of(output, target, self.network.predicts_variance, self.config.bend)
             (loss.sum() / len(chosen)).backward()
             total += float(loss.sum().detach())
         if not math.isfinite(total):
@@ -282,9 +286,10 @@ class Trainer:
         self.epoch, self.history = int(state["epoch"]), History(**state["history"])
 
 
-def loss_of(output: torch.Tensor, target: torch.Tensor, variance: bool) -> torch.Tensor:
-    """Smooth L1 on normalised targets, or with a variance head the Gaussian negative log-likelihood; (b,)."""
+def loss_of(output: torch.Tensor, target: torch.Tensor, variance: bool, bend: float = 0.5) -> torch.Tensor:
+    """Smooth L1 on normalised targets, quadratic up to `bend`, of slope one beyond; or with a variance head the
+    Gaussian negative log-likelihood; (b,)."""
     mean, log_variance = output[:, 0], output[:, 1]
     if variance:
         return 0.5 * (log_variance + (mean - target) ** 2 * torch.exp(-log_variance))
-    return functional.smooth_l1_loss(mean, target, reduction="none", beta=0.5)
+    return functional.smooth_l1_loss(mean, target, reduction="none", beta=bend)

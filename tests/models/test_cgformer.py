@@ -8,6 +8,8 @@ from models.cgformer import CGformer, CGformerConfig
 from models.stores import GraphStore, HostGraphs
 
 SPATIAL = ["none", "hop", "rbf", "images", "values"]
+#: Spatial encoding and channels of angles.
+KINDS = [*((spatial, 0) for spatial in SPATIAL), ("rbf", 8)]
 
 
 def network(spatial: str = "rbf", **kwargs) -> CGformer:
@@ -25,20 +27,20 @@ def values(made: CGformer, structures: list[Atoms]) -> np.ndarray:
         return made(store.batch(np.arange(len(store)), hops=made.needs_hops))[:, 0].numpy()
 
 
-@pytest.mark.parametrize("spatial", SPATIAL)
-def test_padded_batches_equal_single_crystals(spatial, rattled, nasicon):
-    made, structures = network(spatial), [*rattled, nasicon]
+@pytest.mark.parametrize(("spatial", "angles"), KINDS)
+def test_padded_batches_equal_single_crystals(spatial, angles, rattled, nasicon):
+    made, structures = network(spatial, angles=angles), [*rattled, nasicon]
     single = np.concatenate([values(made, [atoms]) for atoms in structures])
     np.testing.assert_allclose(values(made, structures), single, atol=1e-5)
     assert np.ptp(single) > 1e-2
 
 
-@pytest.mark.parametrize("spatial", SPATIAL)
-def test_prediction_is_invariant(spatial, rattled, nasicon):
+@pytest.mark.parametrize(("spatial", "angles"), KINDS)
+def test_prediction_is_invariant(spatial, angles, rattled, nasicon):
     """Origin, order of atoms, equivalent images, rotation, choice of lattice vectors; with and without
     symmetry."""
     rng = np.random.default_rng(1)
-    made = network(spatial, layers=2, convolutions=2)
+    made = network(spatial, layers=2, convolutions=2, angles=angles)
     for atoms in [*rattled, nasicon, bulk("NaCl", "rocksalt", a=5.64, cubic=True)]:
         expected = values(made, [atoms])
         changed = [atoms.copy() for _ in range(5)]
@@ -51,9 +53,9 @@ def test_prediction_is_invariant(spatial, rattled, nasicon):
             np.testing.assert_allclose(values(made, [other]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("spatial", ["none", "images"])
-def test_a_supercell_predicts_exactly_its_cell(spatial, rattled):
-    made = network(spatial, edges=False, layers=2)
+@pytest.mark.parametrize(("spatial", "angles"), [("none", 0), ("images", 0), ("images", 8)])
+def test_a_supercell_predicts_exactly_its_cell(spatial, angles, rattled):
+    made = network(spatial, edges=False, layers=2, angles=angles)
     for atoms in rattled:
         expected = values(made, [atoms])
         for repeat in [(2, 1, 1), (1, 2, 2)]:
@@ -70,9 +72,9 @@ def test_minimum_image_bias_changes_little_in_a_supercell(nasicon):
     assert abs(values(made, [nasicon * (2, 1, 1)]) - values(made, [nasicon])) < 0.5 * chemistry
 
 
-@pytest.mark.parametrize("spatial", SPATIAL)
-def test_shared_host_equals_separate_graphs(spatial, nasicon, decorations):
-    made = network(spatial)
+@pytest.mark.parametrize(("spatial", "angles"), KINDS)
+def test_shared_host_equals_separate_graphs(spatial, angles, nasicon, decorations):
+    made = network(spatial, angles=angles)
     host = HostGraphs(nasicon, decorations[:4])
     structures = []
     for numbers in decorations[:4]:
@@ -135,8 +137,8 @@ def test_vacant_sites_are_seen_but_not_pooled(nasicon):
 
 def test_isolated_and_single_atoms_predict_finite_numbers():
     lonely = [Atoms("Na", cell=[20] * 3, pbc=True), Atoms("Po", cell=[3.35] * 3, pbc=True)]
-    for spatial in SPATIAL:
-        assert np.isfinite(values(network(spatial), lonely)).all()
+    for spatial, angles in KINDS:
+        assert np.isfinite(values(network(spatial, angles=angles), lonely)).all()
 
 
 def test_variance_head_and_fidelity_input(nasicon):
@@ -167,9 +169,9 @@ def marked(atoms: Atoms, *sites: int) -> Atoms:
     return copy
 
 
-@pytest.mark.parametrize("spatial", SPATIAL)
-def test_asking_for_marked_atoms_alone_gives_the_same(spatial, rattled, nasicon):
-    made = network(spatial)
+@pytest.mark.parametrize(("spatial", "angles"), KINDS)
+def test_asking_for_marked_atoms_alone_gives_the_same(spatial, angles, rattled, nasicon):
+    made = network(spatial, angles=angles)
     structures = [marked(rattled[0], 0, 3), marked(nasicon, 5), marked(rattled[2], 1, 2, 4)]
     store = GraphStore(structures)
     with torch.no_grad():
@@ -232,8 +234,8 @@ def test_norms_are_at_rest_in_predictions(norm, rattled, nasicon, decorations):
     np.testing.assert_allclose(shared, values(made, decorated), atol=1e-8)
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-def test_a_shared_host_trains_as_separate_graphs_do(norm, nasicon, decorations):
+@pytest.mark.parametrize(("norm", "angles"), [("batch", 0), ("layer", 0), ("layer", 8)])
+def test_a_shared_host_trains_as_separate_graphs_do(norm, angles, nasicon, decorations):
     """The first convolution's short cut: same outputs, gradients and running statistics in training, too."""
     host, structures = HostGraphs(nasicon, decorations[:3]), []
     for numbers in decorations[:3]:
@@ -241,7 +243,7 @@ def test_a_shared_host_trains_as_separate_graphs_do(norm, nasicon, decorations):
         structures[-1].numbers = numbers
     found = []
     for batch in (host.batch(np.arange(3)), GraphStore(structures).batch(np.arange(3))):
-        made = network(norm=norm).train()
+        made = network(norm=norm, angles=angles).train()
         out = made(batch)[:, 0]
         out.square().sum().backward()
         found.append((out, [p.grad for p in made.parameters() if p.grad is not None], list(made.buffers())))

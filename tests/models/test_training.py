@@ -5,7 +5,7 @@ import torch
 from models.cgformer import CGformer, CGformerConfig
 from models.prediction import Normaliser, predict
 from models.stores import HostGraphs
-from models.training import TrainConfig, Trainer
+from models.training import TrainConfig, Trainer, loss_of
 
 SMALL = CGformerConfig(width=8, heads=2, head_width=8, dropout=0.1)
 QUICK = TrainConfig(epochs=12, min_steps=0, batch_size=8)
@@ -155,3 +155,12 @@ def test_a_trainer_takes_the_scale_that_its_settings_name(store):
         for robust in (False, True)
     )
     assert robust.std < 0.1 * plain.std
+
+
+def test_the_loss_is_linear_beyond_its_bend():
+    output, target = torch.tensor([[0.05, 0.0], [1.0, 0.0], [2.0, 0.0]]), torch.zeros(3)
+    near, far, farther = loss_of(output, target, variance=False, bend=0.1).tolist()
+    assert near == pytest.approx(0.05**2 / 0.2)
+    assert farther - far == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="bend must be positive"):
+        TrainConfig(bend=0.0)
