@@ -39,7 +39,9 @@ MAX_DEGREE = 24
 
 @dataclass(frozen=True)
 class CGformerConfig:
-    """Architecture. Defaults are what won by cross-validation (docs/models.md).
+    """Architecture. `for_store` gives what won by cross-validation (docs/models.md) for a kind of rows.
+
+    The fields' own defaults stay as they are, so that networks saved before a field came are restored as they were.
 
     Attributes:
         width: node width.
@@ -92,8 +94,13 @@ class CGformerConfig:
 
     @classmethod
     def for_store(cls, store: Store) -> Self:
-        """The default for a kind of rows: what `one_host` gives for decorations of one host, else the plain one."""
-        return cls.one_host() if isinstance(store, HostGraphs) else cls()
+        """The default for a kind of rows: `one_host` for decorations of one host, else `any_crystal`."""
+        return cls.one_host() if isinstance(store, HostGraphs) else cls.any_crystal()
+
+    @classmethod
+    def any_crystal(cls) -> Self:
+        """Bond angles, and a little dropout: what won on crystals of all kinds."""
+        return cls(angles=32, dropout=0.1)
 
     @classmethod
     def one_host(cls) -> Self:

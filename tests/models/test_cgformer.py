@@ -252,9 +252,16 @@ def test_a_shared_host_trains_as_separate_graphs_do(norm, angles, nasicon, decor
             np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), atol=1e-7)
 
 
-def test_the_default_norm_follows_the_kind_of_rows(nasicon, decorations):
-    assert CGformerConfig.for_store(HostGraphs(nasicon, decorations[:2])).norm == "batch"
-    assert CGformerConfig.for_store(GraphStore([nasicon])).norm == "layer"
+def test_the_default_follows_the_kind_of_rows(nasicon, decorations):
+    host, crystals = HostGraphs(nasicon, decorations[:2]), GraphStore([nasicon])
+    assert (CGformerConfig.for_store(host).norm, CGformerConfig.for_store(host).angles) == ("batch", 0)
+    assert (CGformerConfig.for_store(crystals).norm, CGformerConfig.for_store(crystals).angles) == ("layer", 32)
+
+
+def test_a_network_saved_before_angles_is_restored_without_them():
+    saved = CGformerConfig().to_dict()
+    del saved["angles"]
+    assert CGformerConfig.from_dict(saved).angles == 0
 
 
 def test_norm_is_batch_or_layer():
