@@ -14,6 +14,7 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,38 @@ from models.stores import GraphStore
 from models.surrogates import CompositionForest, composition_features
 from models.training import TrainConfig, Trainer
 
-#: (file, target, unit, epochs, batch size): the same budget for every network
-DATA: dict[str, tuple[str, str, str, int, int]] = {
-    "phonons": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
-    "phonons-short": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 15, 32),  # ablations
-    "phonons-all": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 80, 32),
-    "phonons-long": ("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", 240, 32),
-    "barriers": ("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", 25, 16),
+
+@dataclass(frozen=True)
+class Task:
+    """A data set and the budget that every network has on it.
+
+    Attributes:
+        file: in the folder `data` of the shared data.
+        target, unit: what is learnt.
+        epochs, batch, robust, bend: see `TrainConfig`.
+        choosing: whether a tenth of the training rows chooses the best epoch. Else all are trained on and the last
+            epoch is taken: a hundred rows choose mostly by chance, and an epoch before the learning rate has come
+            down.
+    """
+
+    file: str
+    target: str
+    unit: str
+    epochs: int
+    batch: int
+    robust: bool = False
+    bend: float = TrainConfig.bend
+    choosing: bool = False
+
+
+PHONONS = Task("matbench_phonons.jsonl.gz", "last_phdos_peak_per_cm", "1/cm", epochs=80, batch=32, bend=0.1)
+BARRIERS = Task("migration_barriers_dft.jsonl.gz", "E_m_dft_eV", "eV", epochs=25, batch=16, robust=True)
+TASKS = {
+    "phonons": PHONONS,
+    "phonons-long": replace(PHONONS, epochs=240),
+    "phonons-short": replace(PHONONS, epochs=15, bend=TrainConfig.bend, choosing=True),  # ablations
+    "barriers": BARRIERS,
 }
-#: Where a tenth of the training rows chooses the best epoch. Elsewhere all are trained on and the last epoch is
-#: taken: a hundred rows choose mostly by chance, and an epoch before the learning rate has come down.
-CHOOSING = ("phonons", "phonons-short")
-#: Error, in deviations, beyond which the loss is linear, where it is not the trainer's own.
-BEND = {"phonons-all": 0.1, "phonons-long": 0.1}
 
 
 def masked_to_neighbours() -> Network:
@@ -66,7 +86,11 @@ def two_convolutions() -> Network:
 
 
 NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
-    "cgformer": (lambda: CGformer(CGformerConfig()), 2e-3),
+    "cgformer": (lambda: CGformer(CGformerConfig.any_crystal()), 2e-3),
+    "cgformer-nodropout": (lambda: CGformer(CGformerConfig(angles=32)), 2e-3),
+    # Without angles and dropout, as all that follow.
+    "cgformer-noangles": (lambda: CGformer(CGformerConfig()), 2e-3),
+    "cgformer-noangles-dropout": (lambda: CGformer(CGformerConfig(dropout=0.1)), 2e-3),
     "cgformer-none": (lambda: CGformer(CGformerConfig(spatial="none", edges=False)), 2e-3),
     "cgformer-hop": (lambda: CGformer(CGformerConfig(spatial="hop")), 2e-3),
     "cgformer-rbf": (lambda: CGformer(CGformerConfig(spatial="rbf")), 2e-3),
@@ -75,9 +99,6 @@ NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer-values": (lambda: CGformer(CGformerConfig(spatial="values")), 2e-3),
     "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
     "cgformer-masked": (masked_to_neighbours, 2e-3),
-    "cgformer-angles": (lambda: CGformer(CGformerConfig.any_crystal()), 2e-3),
-    "cgformer-angles-nodropout": (lambda: CGformer(CGformerConfig(angles=32)), 2e-3),
-    "cgformer-dropout": (lambda: CGformer(CGformerConfig(dropout=0.1)), 2e-3),
     "cgformer-mean": (lambda: CGformer(CGformerConfig(pooling="mean")), 2e-3),
     "cgformer-2conv": (two_convolutions, 2e-3),
     "cgformer-host": (lambda: CGformer(CGformerConfig.one_host()), 2e-3),
@@ -130,33 +151,29 @@ def train_and_predict(
     y: np.ndarray,
     test: np.ndarray,
     seed: int,
-    data: str,
+    task: Task,
     told: bool,
     mace: np.ndarray | None = None,
 ):
     """Test predictions and facts of one fold.
-
-    A tenth of the training rows chooses the best epoch where `CHOOSING` says so. Of barriers that would be 45 rows
-    with single ones up to 9 eV, whose choice is mostly chance.
 
     Args:
         mace: MACE barriers (eV) on which the network is trained first, as long again; none of the test rows is seen.
     """
     rng = np.random.default_rng((seed, 3))
     rest = rng.permutation(np.flatnonzero(~test))
-    held = len(rest) // 10 if data in CHOOSING else 0
+    held = len(rest) // 10 if task.choosing else 0
     hold, train = rest[:held], rest[held:]
     build, rate = NETWORKS[name]
     torch.manual_seed(seed)
     network = build()
-    _, _, _, epochs, batch = DATA[data]
     config = TrainConfig(
-        epochs=epochs,
+        epochs=task.epochs,
         min_steps=0,
-        batch_size=batch,
+        batch_size=task.batch,
         learning_rate=rate,
-        robust=data == "barriers",
-        bend=BEND.get(data, TrainConfig.bend),
+        robust=task.robust,
+        bend=task.bend,
     )
     validation = (hold, y[hold], None) if held else None
     if mace is not None:
@@ -177,9 +194,9 @@ def train_and_predict(
 
 def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    file, target, _, _, _ = DATA[args.data]
-    rows = rows_of(Path(args.shared) / "data" / file)
-    y = np.array([row[target] for row in rows], float)
+    task = TASKS[args.data]
+    rows = rows_of(Path(args.shared) / "data" / task.file)
+    y = np.array([row[task.target] for row in rows], float)
     folds = folds_of(rows)
     structures = [atoms_of(row) for row in rows]
     store: GraphStore | None = None
@@ -203,14 +220,12 @@ def run(args: argparse.Namespace) -> None:
                     store = store or GraphStore(structures)
                     line = HuberRegressor().fit(mace_of(rows)[~test, None], y[~test]).predict(mace_of(rows)[:, None])
                     network = name.removesuffix("-mace")
-                    left, facts = train_and_predict(network, store, y - line, test, seed, args.data, args.verbose)
+                    left, facts = train_and_predict(network, store, y - line, test, seed, task, args.verbose)
                     mean = left + line[test]
                 elif name.endswith("-mace-first") and name.removesuffix("-mace-first") in NETWORKS:
                     store = store or GraphStore(structures)
                     network = name.removesuffix("-mace-first")
-                    mean, facts = train_and_predict(
-                        network, store, y, test, seed, args.data, args.verbose, mace_of(rows)
-                    )
+                    mean, facts = train_and_predict(network, store, y, test, seed, task, args.verbose, mace_of(rows))
                 elif name == "mace":
                     line = HuberRegressor().fit(mace_of(rows)[~test, None], y[~test])
                     mean, facts = line.predict(mace_of(rows)[test, None]), {}
@@ -218,7 +233,7 @@ def run(args: argparse.Namespace) -> None:
                     mean, facts = np.full(test.sum(), np.median(y[~test])), {}
                 else:
                     store = store or GraphStore(structures)
-                    mean, facts = train_and_predict(name, store, y, test, seed, args.data, args.verbose)
+                    mean, facts = train_and_predict(name, store, y, test, seed, task, args.verbose)
                 seconds = time.process_time() - started
                 result = {"rows": np.flatnonzero(test).tolist(), "mean": mean.tolist(), "seconds": seconds, **facts}
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +246,6 @@ def run(args: argparse.Namespace) -> None:
 PUBLISHED = {
     "phonons": {"CGCNN": 57.76, "SchNet": 38.96, "ALIGNN": 29.54, "coNGN": 28.89},
     "phonons-short": {},
-    "phonons-all": {"CGCNN": 57.76, "SchNet": 38.96, "ALIGNN": 29.54, "coNGN": 28.89},
     "phonons-long": {"CGCNN": 57.76, "SchNet": 38.96, "ALIGNN": 29.54, "coNGN": 28.89},
     "barriers": {"pre-trained ALIGNN": 0.261, "median predictor": 0.471, "MACE (relaxed), all rows": 0.363},
 }
@@ -270,9 +284,9 @@ def line(name: str, folds: dict[int, list[dict[str, Any]]], y: np.ndarray) -> st
 
 def table(args: argparse.Namespace) -> None:
     """Markdown tables of what has been run, and a parity plot of the default for each data set."""
-    for data, (file, target, unit, epochs, _) in DATA.items():
-        rows = rows_of(Path(args.shared) / "data" / file)
-        y = np.array([row[target] for row in rows], float)
+    for data, task in TASKS.items():
+        rows = rows_of(Path(args.shared) / "data" / task.file)
+        y = np.array([row[task.target] for row in rows], float)
         runs: dict[str, dict[int, list[dict[str, Any]]]] = {}
         for path in sorted(Path(args.out).glob(f"{data}.*.json")):
             _, name, _, fold, _ = path.name.split(".")
@@ -281,9 +295,8 @@ def table(args: argparse.Namespace) -> None:
             parts = [runs.get(name, {}) for name in names.split("+")]
             if folds := set.intersection(*map(set, parts)):
                 runs[names] = {fold: [mean_of([part[fold][0] for part in parts])] for fold in folds}
-        print(
-            f"\n{data}: {len(y)} rows, standard deviation {y.std():.3g} {unit}, {epochs} epochs for every network\n"
-        )
+        unit, spread = task.unit, f"{y.std():.3g} {task.unit}"
+        print(f"\n{data}: {len(y)} rows, standard deviation {spread}, {task.epochs} epochs for every network\n")
         print(f"| model | folds | MAE ({unit}) by fold | mean | R² | Spearman | parameters | s a fold |")
         print("|---|---|---|---|---|---|---|---|")
         for name, folds in sorted(runs.items()):
@@ -298,7 +311,13 @@ def table(args: argparse.Namespace) -> None:
             if name == "cgformer" and args.figures:
                 first = [folds[fold][0] for fold in sorted(folds)]
                 where, mean = (np.concatenate([run[part] for run in first]) for part in ("rows", "mean"))
-                parity(y[where], mean, Path(args.figures) / f"{data}.png", unit=unit, title=f"{data}, held-out folds")
+                parity(
+                    y[where],
+                    mean,
+                    Path(args.figures) / f"{data}.png",
+                    unit=task.unit,
+                    title=f"{data}, held-out folds",
+                )
         print(
             "\npublished: " * bool(PUBLISHED[data])
             + ", ".join(f"{name} {value}" for name, value in PUBLISHED[data].items())
@@ -311,7 +330,7 @@ def main() -> None:
     runner = commands.add_parser("run")
     runner.add_argument("shared")
     runner.add_argument("out")
-    runner.add_argument("--data", choices=DATA, required=True)
+    runner.add_argument("--data", choices=TASKS, required=True)
     runner.add_argument("--model", default="cgformer,released,cgcnn,schnet,forest,mean")
     runner.add_argument("--folds", default="0,1,2,3,4")
     runner.add_argument("--seeds", default="0")

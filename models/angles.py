@@ -83,13 +83,18 @@ class Angles(nn.Module):
         for degree, product in enumerate(self.products):
             part = density[:, degree**2 : (degree + 1) ** 2]
             found.append((part * (part @ product)).sum(dim=1))
-        return torch.cat(found, dim=1)
+        return torch.cat(found, dim=-1).transpose(0, 1).reshape(len(nodes), -1)
 
     def density(self, nodes: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
-        """A, (t, (L + 1)^2, c). Geometry of a shared graph is expanded once for all its rows."""
-        n, k = batch.lengths.shape
+        """A, (n, (L + 1)^2, rows, c): what crystals of a shared graph have at one of its n sites lies side by side.
+
+        So its geometry is expanded once, and directions meet all rows in one product. Crystals with graphs of their
+        own are one row of n = t atoms.
+        """
+        (n, k), channels = batch.lengths.shape, len(self.radial.weight)
         listed = torch.isfinite(batch.lengths)
         radial = self.radial(self.basis(batch.lengths) * listed[..., None])
-        heard = self.other(nodes).index_select(0, batch.neighbours.reshape(-1)).view(-1, n, k, radial.shape[-1])
+        by_site = self.other(nodes).view(-1, n, channels).transpose(0, 1).flatten(1)
+        heard = by_site.index_select(0, batch.neighbours[:n].reshape(-1)).view(n, k, -1, channels)
         directions = harmonics(batch.vectors.to(radial.dtype)).transpose(1, 2)
-        return (directions @ (heard * radial)).flatten(0, 1)
+        return (directions @ (heard * radial[:, :, None]).flatten(2)).view(n, (DEGREE + 1) ** 2, -1, channels)
