@@ -44,6 +44,7 @@ NETWORKS |= {
     "cgformer-none": lambda store: CGformer(
         CGformerConfig(convolutions=2, norm="batch", spatial="none", edges=False)
     ),
+    "cgformer-angles": lambda store: CGformer(CGformerConfig(convolutions=2, norm="batch", angles=16)),
     "cgformer-hop": lambda store: CGformer(CGformerConfig(convolutions=2, norm="batch", spatial="hop")),
 }
 DATA = Path(__file__).parent / "data"

@@ -104,8 +104,8 @@ class CGformerConfig:
 
     @classmethod
     def one_host(cls) -> Self:
-        """Two convolutions with batch norms, which learn how elements are arranged on one host, and bond angles."""
-        return cls(convolutions=2, norm="batch", angles=16)
+        """Two convolutions with batch norms, which learn how the elements of one host are arranged."""
+        return cls(convolutions=2, norm="batch")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
