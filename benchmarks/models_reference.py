@@ -75,7 +75,7 @@ NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer-nolayers": (lambda: CGformer(CGformerConfig(layers=0)), 2e-3),
     "cgformer-masked": (masked_to_neighbours, 2e-3),
     "cgformer-angles": (lambda: CGformer(CGformerConfig.any_crystal()), 2e-3),
-    "cgformer-angles-nodropout": (lambda: CGformer(CGformerConfig(angles=32)), 2e-3),
+    "cgformer-angles-dropout": (lambda: CGformer(CGformerConfig(angles=32, dropout=0.1)), 2e-3),
     "cgformer-dropout": (lambda: CGformer(CGformerConfig(dropout=0.1)), 2e-3),
     "cgformer-mean": (lambda: CGformer(CGformerConfig(pooling="mean")), 2e-3),
     "cgformer-2conv": (two_convolutions, 2e-3),
