@@ -87,8 +87,8 @@ def two_convolutions() -> Network:
 
 NETWORKS: dict[str, tuple[Callable[[], Network], float]] = {
     "cgformer": (lambda: CGformer(CGformerConfig.any_crystal()), 2e-3),
-    "cgformer-nodropout": (lambda: CGformer(CGformerConfig(angles=32)), 2e-3),
-    # Without angles and dropout, as all that follow.
+    "cgformer-dropout": (lambda: CGformer(CGformerConfig(angles=32, dropout=0.1)), 2e-3),
+    # Without angles, as all that follow.
     "cgformer-noangles": (lambda: CGformer(CGformerConfig()), 2e-3),
     "cgformer-noangles-dropout": (lambda: CGformer(CGformerConfig(dropout=0.1)), 2e-3),
     "cgformer-none": (lambda: CGformer(CGformerConfig(spatial="none", edges=False)), 2e-3),
