@@ -94,6 +94,8 @@ class GraphBatch:
 
     With `queries` pairs and hops are those of these atoms alone: f takes the place of the first n of (b, n, n).
 
+    What it keeps can be trained on, wherever it was asked for first.
+
     With `shared` the geometry is that of one crystal of n = t / b atoms and holds for all: `lengths` is
     (n, k), and `pair_index` counts in one (n, n) matrix instead of in (b, n, n).
 
@@ -139,23 +141,38 @@ class GraphBatch:
         """Number of atoms of the largest crystal."""
         return int(self.sizes.max())
 
+    @property
+    def place(self) -> torch.Tensor:
+        """(t,) flat index of every atom into (b, n)."""
+        return self.crystal * self.width + self.slot
+
     @cached_property
+    @torch.inference_mode(False)
+    def occupied(self) -> torch.Tensor:
+        """(q,) index of the atoms that are no vacant sites."""
+        return torch.nonzero(self.numbers)[:, 0]
+
+    @cached_property
+    @torch.inference_mode(False)
     def _listed(self) -> torch.Tensor:
         """(t, k) bool, where there is a neighbour."""
         return torch.isfinite(self.lengths).repeat(len(self.numbers) // len(self.lengths), 1)
 
     @cached_property
+    @torch.inference_mode(False)
     def edge_index(self) -> torch.Tensor:
         """(2, e) from neighbour to atom, by atom, as torch-geometric's layers ask for."""
         centre, place = torch.nonzero(self._listed, as_tuple=True)
         return torch.stack([self.neighbours[centre, place], centre])
 
     @cached_property
+    @torch.inference_mode(False)
     def edge_vectors(self) -> torch.Tensor:
         """(e, 3) Å, from the atom to its neighbour."""
         return self.vectors.repeat(len(self.numbers) // len(self.vectors), 1, 1)[self._listed]
 
     @cached_property
+    @torch.inference_mode(False)
     def edge_lengths(self) -> torch.Tensor:
         """(e,) Å."""
         return self.lengths.repeat(len(self.numbers) // len(self.lengths), 1)[self._listed]

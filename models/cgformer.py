@@ -207,15 +207,15 @@ class CGformer(Network):
             nodes = nodes + self._centrality(batch)
         bias, pairs = self.bias(batch, bonds), self.bias.pairs(batch)
         b, n = len(batch.sizes), batch.width
-        padded, occupied = to_dense_batch(nodes, batch.crystal, 0.0, n, b)
+        padded, _ = to_dense_batch(nodes, batch.crystal, 0.0, n, b)
         asked = batch.queries
         if asked is not None:
             (layer,) = self.layers
-            chosen, read = to_dense_batch(nodes[asked.atoms], batch.crystal[asked.atoms], 0.0, asked.width, b)
-            return layer(padded, bias, chosen, pairs)[read]
+            chosen, _ = to_dense_batch(nodes[asked.atoms], batch.crystal[asked.atoms], 0.0, asked.width, b)
+            return layer(padded, bias, chosen, pairs).flatten(0, 1).index_select(0, asked.place)
         for layer in self.layers:
             padded = layer(padded, bias, pairs=pairs)
-        return padded[occupied]
+        return padded.flatten(0, 1).index_select(0, batch.place)
 
     def _centrality(self, batch: GraphBatch) -> torch.Tensor:
         """Sum of the learned vectors of out- and in-degree (Graphormer eq. 5), (t, w)."""
@@ -240,7 +240,8 @@ class CGformer(Network):
         if batch.queries is not None:
             crystal = crystal[batch.queries.atoms]
             read = read[batch.queries.atoms]
-        mean = global_mean_pool(nodes[read], crystal[read], count)
+        chosen = torch.nonzero(read)[:, 0]
+        mean = global_mean_pool(nodes.index_select(0, chosen), crystal.index_select(0, chosen), count)
         if not batch.marked.any():
             return mean
         marked = batch.marked if batch.queries is None else read

@@ -83,16 +83,29 @@ class Bonds:
             yield sites, k, ends.reshape(-1), expanded.flatten(0, 1), listed
 
     @cached_property
+    def listeners(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bonds by the atom that is heard, (t k,), and where each atom's begin, (t,).
+
+        To sum them up by lists is ten times faster than to add them to where they belong one after another.
+        """
+        heard = self.neighbours.reshape(-1)
+        count = torch.bincount(heard, minlength=len(self.neighbours))
+        return torch.argsort(heard), count.cumsum(0) - count
+
+    def of_listeners(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over the atoms that listen to an atom, (t, d), of values (t, d)."""
+        order, start = self.listeners
+        return functional.embedding_bag(order // self.neighbours.shape[1], values, start, mode="sum")
+
+    @cached_property
     def geometry(self) -> Geometry:
         """Computed once for all convolutions of a network."""
         (t, k), flat = self.neighbours.shape, self.expanded.flatten(0, 1)
         mean = flat.mean(dim=0)
         centre = (self.expanded.sum(dim=1) - k * mean).repeat(t // len(self.expanded), 1)
+        order, start = self.listeners
         listeners = torch.bincount(self.neighbours.reshape(-1), minlength=t).to(flat.dtype)
-        other = -listeners[:, None] * mean
-        rows = torch.arange(t, device=flat.device) % len(self.expanded)
-        for place in range(k):
-            other.index_add_(0, self.neighbours[:, place], self.expanded[rows, place])
+        other = functional.embedding_bag(order % len(flat), flat, start, mode="sum") - listeners[:, None] * mean
         spread = flat.T @ flat / len(flat) - mean[:, None] * mean
         return Geometry(mean, spread, centre, other, listeners)
 
@@ -152,10 +165,7 @@ class Moments(torch.autograd.Function):
         here, there = both[:, :w], both[:, w : 2 * w]
         change = met @ torch.cat([here, there[w:]])
         change.addr_(bonds.geometry.listeners, d_mean[w : 2 * w] / count - there[w : 2 * w] @ mean)
-        listening = nodes @ there[:w]
-        for ends in bonds.neighbours.T:
-            change.index_add_(0, ends, listening)
-        return change, None
+        return change.add_(bonds.of_listeners(nodes @ there[:w])), None
 
 
 class GatedMessages(torch.autograd.Function):
@@ -208,7 +218,8 @@ class GatedMessages(torch.autograd.Function):
         bonds: Bonds = ctx.bonds
         w, rows = gradient.shape[1], bonds.rows
         gradient = bonds.by_site(gradient)
-        d_here, d_there = (gradient.new_zeros(len(gradient), rows, 2 * w) for _ in range(2))
+        d_there = gradient.new_zeros(len(gradient), rows, 2 * w)
+        d_here = torch.empty_like(d_there)
         d_weight = weight.new_zeros(weight.shape[::-1])
         for both, messages, (sites, k, ends, expanded, listed) in zip(
             kept[::2], kept[1::2], bonds.blocks(), strict=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -28,8 +28,8 @@ EXPANSION_NORM = math.sqrt(math.pi / 2)
 
 def mean_over_sites(nodes: torch.Tensor, batch: GraphBatch) -> torch.Tensor:
     """Mean of node vectors (t, w) over the occupied sites of every crystal, (b, w); zeros if there are none."""
-    occupied = batch.numbers > 0
-    return global_mean_pool(nodes[occupied], batch.crystal[occupied], len(batch.sizes))
+    sites = batch.occupied
+    return global_mean_pool(nodes.index_select(0, sites), batch.crystal.index_select(0, sites), len(batch.sizes))
 
 
 def sites_to_read(batch: GraphBatch) -> torch.Tensor:
@@ -135,6 +135,10 @@ class Convolution(MessagePassing):
         )
         summed = self.propagate(edges, here=self.centre(nodes), there=self.other(nodes), bonds=bonds)
         return nodes + self.norm(summed * self.scale)
+
+    def propagate(self, edge_index: Any, size: Any = None, **given: Any) -> torch.Tensor:
+        # Where a class has none of its own torch-geometric writes one into the temporary folder, in every process.
+        return super().propagate(edge_index, size, **given)
 
     def message(self, here_i: torch.Tensor, there_j: torch.Tensor, bonds: Bonds) -> torch.Tensor:
         """Messages (edges, w)."""

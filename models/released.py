@@ -121,14 +121,14 @@ class ReleasedCGformer(CGCNN):
         (other, centre), b, n = batch.edge_index, len(batch.sizes), batch.width
         outward, inward = (degree(ends, len(nodes), torch.long) for ends in (centre, other))
         nodes = nodes + self.centrality_encoding(outward, inward)
-        pairs = (batch.crystal * n + batch.slot)[centre] * n + batch.slot[other]
+        pairs = batch.place[centre] * n + batch.slot[other]
         mask = nodes.new_full((b * n * n,), FORBIDDEN).index_fill_(0, pairs, 0.0).view(b, 1, n, n)
         padded, occupied = to_dense_batch(nodes, batch.crystal, 0.0, n, b)
         if not occupied.all():
             mask = mask.masked_fill(~occupied[:, None, None, :], -torch.inf)
         for layer in self.graphormer_encoder.layers:
             padded = layer(padded, mask)
-        return padded[occupied]
+        return padded.flatten(0, 1).index_select(0, batch.place)
 
 
 class ReleasedModel:

@@ -88,8 +88,9 @@ class GraphStore(_NotCloned):
     def __getitem__(self, row: int) -> Data:
         return graph_data(self.crystals[row]).clone()
 
+    @torch.inference_mode(False)
     def _graph(self, row: int, hops: bool, marked: bool) -> Data:
-        """Made once: an epoch asks for every row."""
+        """Made once: an epoch asks for every row; and can be trained on, wherever it was asked for first."""
         key = (row, hops, marked)
         if key not in self._graphs:
             self._graphs[key] = graph_data(self.crystals[row], hops, marked)
@@ -177,6 +178,7 @@ class HostGraphs(_NotCloned):
         return np.full(len(rows), len(self.crystal))
 
     @cached_property
+    @torch.inference_mode(False)
     def _geometry(self) -> GraphBatch:
         return lay_out(Batch.from_data_list([graph_data(self.crystal, hops=True)]))
 

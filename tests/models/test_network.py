@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk
 
@@ -41,6 +42,19 @@ def test_one_label_of_an_odd_crystal_trains(name):
         store = GraphStore([cell])
         model = NetworkRegressor(store, name, TrainConfig(epochs=2, min_steps=0)).fit([[0]], [0.3])
         assert np.isfinite(model.predict([[0]])).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_was_predicted_with_first_can_be_trained_on(name, rattled):
+    decorated = np.tile(rattled[0].numbers, (2, 1))
+    for store in (GraphStore([rattled[0], rattled[0]]), HostGraphs(rattled[0], decorated)):
+        made = NETWORKS[name](store).train()
+        with torch.inference_mode():
+            made(store.batch(np.arange(2), hops=True))
+        batch = store.batch(np.arange(2), hops=True)
+        with torch.inference_mode():
+            made(batch)
+        made(batch).sum().backward()
 
 
 def test_unknown_architectures_are_refused(crystals):
