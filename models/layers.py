@@ -216,7 +216,7 @@ class AttentionBias(nn.Module):
             bias = torch.log(bias.index_add(0, batch.pair_index, value) + uniform[:, None])
         if self.edge is not None:
             t = len(batch.lengths)
-            place = (batch.crystal * n + batch.slot)[:t] if asked is None else asked.place
+            place = batch.place[:t] if asked is None else asked.place
             neighbours = batch.neighbours[:t]
             if asked is not None:
                 neighbours, bonds = neighbours[asked.atoms], bonds[asked.atoms]

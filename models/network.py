@@ -11,28 +11,18 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from models.alignn import ALIGNN
 from models.cgcnn import CGCNN
 from models.cgformer import CGformer, CGformerConfig
 from models.ensemble import split_rows
 from models.parallel import one_thread
 from models.prediction import Network, embed, predict
 from models.released import ReleasedCGformer
+from models.schnet import SchNet
 from models.stores import Store
 from models.training import OnEpoch, TrainConfig, Trainer, check_targets
 
 Floats = NDArray[np.float64]
-
-
-def _schnet(store: Store) -> Network:
-    from models.schnet import SchNet  # torch-geometric takes seconds to import
-
-    return SchNet()
-
-
-def _alignn(store: Store) -> Network:
-    from models.alignn import ALIGNN
-
-    return ALIGNN()
 
 
 #: Architectures by name, for the rows of a store; "released" is what the paper's code is, "cgformer" what the paper
@@ -42,8 +32,8 @@ NETWORKS: dict[str, Callable[[Store], Network]] = {
     "cgformer-host": lambda store: CGformer(CGformerConfig.one_host()),
     "released": lambda store: ReleasedCGformer(),
     "cgcnn": lambda store: CGCNN(),
-    "schnet": _schnet,
-    "alignn": _alignn,
+    "schnet": lambda store: SchNet(),
+    "alignn": lambda store: ALIGNN(),
 }
 
 

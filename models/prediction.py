@@ -94,9 +94,11 @@ def _at_rest(networks: Sequence[Network]) -> Iterator[None]:
     training = [network.training for network in networks]
     for network in networks:
         network.eval()
-    yield
-    for network, before in zip(networks, training, strict=True):
-        network.train(before)
+    try:
+        yield
+    finally:
+        for network, before in zip(networks, training, strict=True):
+            network.train(before)
 
 
 @torch.inference_mode()

@@ -107,7 +107,9 @@ def test_a_command_that_is_ended_while_its_server_starts_takes_it_along(
 ) -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "IONLOOP_HOME": str(tmp_path)}
     environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "ui", "--port", str(free())]
+    # As from a terminal: whoever runs tests in a shell's background hands an ignored SIGINT on.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}\nfrom flows.cli import main; main()", "ui", "--port", str(free())]
     ui = psutil.Popen(command, cwd=tmp_path, env=environment)
     while not (started := ui.children(recursive=True)):
         assert ui.poll() is None
